@@ -1,0 +1,1 @@
+"""marketstream: real-time market data from a provider's socket to the screen."""

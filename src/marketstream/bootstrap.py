@@ -1,0 +1,77 @@
+"""Picks the implementations: the only place that joins settings, stages and the world.
+
+`PROCESSES` names every process of the platform that `marketstream run NAME` starts. Each imports its stage only when it
+is run, so that one process never pays for another's libraries.
+"""
+
+from collections.abc import Callable
+
+from marketstream.settings import Settings
+
+
+def run_producer(settings: Settings) -> None:
+    """Provider to `tick_data`."""
+    from marketstream.producers.main import run
+
+    run(settings)
+
+
+def run_redis_writer(settings: Settings) -> None:
+    """Topics to Redis."""
+    from marketstream.storage.main import run_redis
+
+    run_redis(settings)
+
+
+def run_timescale_writer(settings: Settings) -> None:
+    """Topics to PostgreSQL / TimescaleDB."""
+    from marketstream.storage.main import run_timescale
+
+    run_timescale(settings)
+
+
+def run_influx_writer(settings: Settings) -> None:
+    """Topics to InfluxDB."""
+    from marketstream.storage.main import run_influx
+
+    run_influx(settings)
+
+
+def run_api(settings: Settings) -> None:
+    """REST."""
+    from marketstream.serving.api.main import run
+
+    run(settings)
+
+
+def run_dashboard(settings: Settings) -> None:
+    """Dash."""
+    from marketstream.serving.dashboard.main import run
+
+    run(settings)
+
+
+def run_replay(settings: Settings) -> None:
+    """The bundled replay server."""
+    from marketstream.testing.replay.main import run
+
+    run(settings)
+
+
+def run_metrics(settings: Settings) -> None:
+    """The Prometheus exporter of all processes."""
+    from marketstream.observability.exporter import run
+
+    run(settings)
+
+
+PROCESSES: dict[str, Callable[[Settings], None]] = {
+    "producer": run_producer,
+    "redis-writer": run_redis_writer,
+    "timescale-writer": run_timescale_writer,
+    "influx-writer": run_influx_writer,
+    "api": run_api,
+    "dashboard": run_dashboard,
+    "replay": run_replay,
+    "metrics": run_metrics,
+}

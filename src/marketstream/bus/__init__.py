@@ -1,0 +1,1 @@
+"""Kafka: the publisher, the consumer and the topics' administration."""

@@ -1,0 +1,60 @@
+"""Creates the topics and reads consumer lag. Writes: every topic's settings."""
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from marketstream.contracts.topics import RETENTION_MS
+from marketstream.domain.errors import BusError
+
+_ALREADY_EXISTS = "TOPIC_ALREADY_EXISTS"
+
+
+def ensure_topics(bootstrap_servers: str, topics: tuple[str, ...], partitions: int) -> list[str]:
+    """Creates what is missing and returns the names of what it created.
+
+    Raises:
+        BusError: The broker is away or refuses.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    try:
+        existing = admin.list_topics(timeout=10).topics
+        missing = [topic for topic in topics if topic not in existing]
+        settings = {"retention.ms": str(RETENTION_MS), "compression.type": "producer"}
+        wanted = [
+            NewTopic(topic, num_partitions=partitions, replication_factor=1, config=settings) for topic in missing
+        ]
+        for future in (admin.create_topics(wanted) if wanted else {}).values():
+            try:
+                future.result(timeout=15)
+            except KafkaException as error:
+                if error.args[0].name() != _ALREADY_EXISTS:
+                    raise
+    except KafkaException as error:
+        raise BusError(f"Kafka at {bootstrap_servers}: {error}") from error
+    return missing
+
+
+def consumer_lag(bootstrap_servers: str, group: str, topics: tuple[str, ...]) -> int:
+    """Messages on `topics` that `group` has not committed yet.
+
+    Raises:
+        BusError: The broker is away.
+    """
+    consumer = Consumer({"bootstrap.servers": bootstrap_servers, "group.id": group, "enable.auto.commit": False})
+    try:
+        metadata = consumer.list_topics(timeout=5).topics
+        partitions = [
+            TopicPartition(topic, partition)
+            for topic in topics
+            if topic in metadata
+            for partition in metadata[topic].partitions
+        ]
+        lag = 0
+        for committed in consumer.committed(partitions, timeout=5):
+            low, high = consumer.get_watermark_offsets(TopicPartition(committed.topic, committed.partition), timeout=5)
+            lag += high - max(low, committed.offset)
+        return lag
+    except KafkaException as error:
+        raise BusError(f"Kafka at {bootstrap_servers}: {error}") from error
+    finally:
+        consumer.close()

@@ -1,0 +1,93 @@
+"""Reads topics in batches as a member of a consumer group; offsets are committed only when the caller says so."""
+
+from collections.abc import Sequence
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Message as KafkaMessage
+
+from marketstream.domain.errors import BusError
+from marketstream.ports import Message, Positions
+
+
+class KafkaSource:
+    """A `MessageSource` on Kafka: at-least-once, starting a new group at the oldest message.
+
+    Args:
+        bootstrap_servers: The broker's `host:port`.
+        group: Consumer group.
+        topics: Topics to read.
+        fetch_wait_ms: How long the broker may hold a fetch when it has nothing.
+    """
+
+    def __init__(self, bootstrap_servers: str, group: str, topics: Sequence[str], *, fetch_wait_ms: int = 10) -> None:
+        self._topics = list(topics)
+        self._config = {
+            "bootstrap.servers": bootstrap_servers,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.wait.max.ms": fetch_wait_ms,
+            "queued.max.messages.kbytes": 32 * 1024,
+            "session.timeout.ms": 10_000,
+            "partition.assignment.strategy": "cooperative-sticky",
+        }
+        self._consumer: Consumer | None = None
+
+    def poll(self, max_messages: int, timeout_seconds: float) -> Sequence[Message]:
+        """Returns what is there, waiting at most `timeout_seconds` for the first message.
+
+        Raises:
+            BusError: The group or the topic can't be read; a broker that is merely away is waited for.
+        """
+        if self._consumer is None:
+            self._consumer = Consumer(self._config)
+            self._consumer.subscribe(self._topics)
+        batch: list[Message] = []
+        first = self._consumer.poll(timeout_seconds)
+        if first is None:
+            return batch
+        for message in (first, *self._consumer.consume(max_messages - 1, timeout=0)) if max_messages > 1 else (first,):
+            if _check(message):
+                batch.append(_plain(message))
+        return batch
+
+    def commit(self, positions: Positions) -> None:
+        """Commits the next offsets to read, synchronously.
+
+        Raises:
+            BusError: The broker refused.
+        """
+        if self._consumer is None or not positions:
+            return
+        offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
+        try:
+            self._consumer.commit(offsets=offsets, asynchronous=False)
+        except KafkaException as error:
+            raise BusError(f"commit refused: {error}") from error
+
+    def close(self) -> None:
+        """Leaves the group."""
+        if self._consumer is not None:
+            self._consumer.close()
+            self._consumer = None
+
+
+def _check(message: KafkaMessage) -> bool:
+    error = message.error()
+    if error is None:
+        return True
+    if error.code() == KafkaError._PARTITION_EOF or error.retriable():
+        return False
+    raise BusError(f"Kafka: {error}")
+
+
+def _plain(message: KafkaMessage) -> Message:
+    key = message.key()
+    return Message(
+        topic=message.topic(),
+        partition=message.partition(),
+        offset=message.offset(),
+        key=key.decode(errors="replace") if isinstance(key, bytes) else key,
+        value=message.value() or b"",
+        timestamp_ms=message.timestamp()[1],
+    )

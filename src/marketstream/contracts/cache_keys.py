@@ -1,0 +1,30 @@
+"""Redis keys and their lifetimes. Values are the JSON of the matching Kafka message.
+
+`latest_price:{symbol}` string · `ticks:{symbol}` list, newest first · `aggregated:{symbol}:{interval}` string ·
+`message_count:{symbol}` integer.
+"""
+
+LATEST_PRICE_SECONDS = 60
+BAR_SECONDS = 300
+MESSAGE_COUNT_SECONDS = 60
+TICKS_KEPT = 1_000
+
+
+def latest_price(symbol: str) -> str:
+    """Newest tick of a symbol."""
+    return f"latest_price:{symbol}"
+
+
+def ticks(symbol: str) -> str:
+    """The last `TICKS_KEPT` ticks of a symbol, newest first."""
+    return f"ticks:{symbol}"
+
+
+def bar(symbol: str, interval: str) -> str:
+    """Newest bar of a symbol and interval."""
+    return f"aggregated:{symbol}:{interval}"
+
+
+def message_count(symbol: str) -> str:
+    """Ticks of a symbol seen in the current 60-second period."""
+    return f"message_count:{symbol}"

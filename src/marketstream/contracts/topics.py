@@ -1,0 +1,20 @@
+"""Kafka topic names and their settings. Every topic is keyed by symbol, snappy-compressed and kept for 7 days."""
+
+from marketstream.domain.interval import Interval
+
+TICKS = "tick_data"
+DEAD_LETTERS = "dead_letter_queue"
+FEED_EVENTS = "feed_events"
+BARS_PREFIX = "aggregated_data_"
+
+RETENTION_MS = 7 * 24 * 3_600 * 1_000
+
+
+def bars_topic(interval: Interval) -> str:
+    """The topic that carries bars of one interval, such as `aggregated_data_5min`."""
+    return f"{BARS_PREFIX}{interval.name}"
+
+
+def all_topics(intervals: tuple[Interval, ...]) -> tuple[str, ...]:
+    """Every topic the platform needs for these bar intervals."""
+    return (TICKS, DEAD_LETTERS, FEED_EVENTS, *map(bars_topic, intervals))

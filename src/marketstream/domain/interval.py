@@ -1,0 +1,46 @@
+"""Bar intervals: `1s`, `10s`, `1min`, `5min`, `15min`, `1h`, `1d`."""
+
+import re
+from dataclasses import dataclass
+from typing import Self
+
+MICROSECONDS = 1_000_000
+_UNIT_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
+_DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Interval:
+    """A bar length that divides a UTC day, aligned to the epoch.
+
+    Attributes:
+        seconds: Length in seconds.
+        name: Canonical name, as in topic names and the `window` parameter.
+    """
+
+    seconds: int
+    name: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Reads a name such as `5min`.
+
+        Raises:
+            ValueError: The text is no interval or doesn't divide a day.
+        """
+        match = re.fullmatch(r"([1-9]\d{0,4})(s|min|h|d)", text)
+        if match is None:
+            raise ValueError(f"{text!r} is no bar interval; examples: 1s, 10s, 1min, 5min, 15min, 1h, 1d")
+        seconds = int(match[1]) * _UNIT_SECONDS[match[2]]
+        if seconds > _DAY_SECONDS or _DAY_SECONDS % seconds:
+            raise ValueError(f"{text!r} does not divide a day")
+        return cls(seconds=seconds, name=text)
+
+    @property
+    def us(self) -> int:
+        """Length in microseconds."""
+        return self.seconds * MICROSECONDS
+
+    def start_of(self, time_us: int) -> int:
+        """Start, in µs UTC, of the bar `[start, end)` that covers `time_us`."""
+        return time_us - time_us % self.us

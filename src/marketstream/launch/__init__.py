@@ -1,0 +1,1 @@
+"""Starts, supervises and reports on the platform as plain processes."""

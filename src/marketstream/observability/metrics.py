@@ -1,0 +1,38 @@
+"""Every Prometheus metric of the platform, in one place.
+
+Processes write them as files under `PROMETHEUS_MULTIPROC_DIR` where that is set, and one exporter serves them all.
+"""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+TICKS_PUBLISHED = Counter("marketstream_ticks_published_total", "Ticks accepted and queued for Kafka", ["provider"])
+REJECTED = Counter("marketstream_rejected_total", "Provider data refused", ["provider", "reason"])
+DUPLICATES = Counter("marketstream_duplicate_ticks_total", "Ticks already seen, not published again", ["provider"])
+CONNECTIONS = Counter("marketstream_provider_connections_total", "Connection attempts", ["provider", "outcome"])
+FRAMES = Counter("marketstream_provider_frames_total", "Frames received", ["provider"])
+BACKPRESSURE_SECONDS = Counter(
+    "marketstream_backpressure_seconds_total", "Time the producer waited for Kafka", ["provider"]
+)
+
+WRITTEN = Counter("marketstream_written_total", "Messages stored", ["writer", "topic"])
+WRITE_SECONDS = Histogram(
+    "marketstream_write_seconds",
+    "Duration of one batch write",
+    ["writer"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+WRITE_FAILURES = Counter("marketstream_write_failures_total", "Batch writes that failed and are retried", ["writer"])
+UNDECODABLE = Counter(
+    "marketstream_undecodable_total", "Messages that don't fit their topic's schema", ["writer", "topic"]
+)
+
+REQUESTS = Counter("marketstream_requests_total", "HTTP requests", ["route", "method", "status"])
+REQUEST_SECONDS = Histogram(
+    "marketstream_request_seconds",
+    "Duration of one HTTP request",
+    ["route"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
+CACHE_READS = Counter("marketstream_cache_reads_total", "Reads answered by the cache or not", ["outcome"])
+
+BUILD_INFO = Gauge("marketstream_up", "1 while the process runs", ["process"], multiprocess_mode="livesum")

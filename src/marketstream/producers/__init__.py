@@ -1,0 +1,1 @@
+"""Stage 1: provider frames become validated ticks on `tick_data`, or dead letters."""

@@ -1,0 +1,1 @@
+"""One folder per market-data provider: `config`, `parse`, `client`."""

@@ -1,0 +1,1 @@
+"""Stage 3: one writer and one reader per store."""

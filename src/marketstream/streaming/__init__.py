@@ -1,0 +1,1 @@
+"""Stage 2: Spark turns ticks into bars. The only place that imports Spark."""

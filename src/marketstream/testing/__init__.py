@@ -1,0 +1,1 @@
+"""Shipped test equipment: replay server, market generator, fakes, fake clock."""
