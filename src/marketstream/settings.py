@@ -1,7 +1,7 @@
 """Every setting of the platform and the only reader of the environment.
 
-Environment variables are `MARKETSTREAM_` plus the field's name, nested by `__` (`MARKETSTREAM_KAFKA__PORT=9192`). `.env`
-in the working directory is read too, and `<data_dir>/secrets.env`, which the launcher writes.
+Environment variables are `MARKETSTREAM_` plus the field's name, nested by `__` (`MARKETSTREAM_KAFKA__PORT=9192`).
+`.env` in the working directory is read too, and `<data_dir>/secrets.env`, which the launcher writes.
 """
 
 import os
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from marketstream.domain.errors import ConfigurationError
 from marketstream.domain.interval import Interval
@@ -164,6 +165,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="MARKETSTREAM_",
         env_nested_delimiter="__",
+        env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         nested_model_default_partial_update=True,
@@ -219,15 +221,24 @@ def load_settings(**overrides: Any) -> Settings:
     Raises:
         ConfigurationError: A setting is wrong; the message names its variable and the fault.
     """
-    data_dir = Path(overrides.get("data_dir") or os.environ.get("MARKETSTREAM_DATA_DIR") or ".marketstream")
     try:
-        return Settings(_env_file=(data_dir / SECRETS_FILE, ".env"), **overrides)  # type: ignore[call-arg]  # pydantic-settings' own parameter
+        data_dir = _read((".env",), overrides).data_dir
+        return _read((data_dir / SECRETS_FILE, ".env"), overrides)
     except ValidationError as error:
-        faults = (
-            f"MARKETSTREAM_{'__'.join(str(part).upper() for part in fault['loc'])}: {fault['msg']}"
-            for fault in error.errors(include_input=False, include_url=False)
-        )
-        raise ConfigurationError("; ".join(faults)) from error
+        raise ConfigurationError(
+            "; ".join(map(_explain, error.errors(include_input=False, include_url=False)))
+        ) from error
+    except SettingsError as error:
+        raise ConfigurationError(f"{error}: set its parts one by one, as in MARKETSTREAM_KAFKA__PORT=9192") from error
+
+
+def _read(env_files: tuple[Path | str, ...], overrides: dict[str, Any]) -> Settings:
+    return Settings(_env_file=env_files, **overrides)  # pydantic-settings' own parameter
+
+
+def _explain(fault: ErrorDetails) -> str:
+    parts = [str(part).upper() for part in fault["loc"] if isinstance(part, str)]
+    return f"MARKETSTREAM_{'__'.join(parts)}: {fault['msg']}"
 
 
 def cache_dir() -> Path:

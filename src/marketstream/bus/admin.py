@@ -1,7 +1,8 @@
 """Creates the topics and reads consumer lag. Writes: every topic's settings."""
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic  # re-exported by .admin, but not to type checkers
 
 from marketstream.contracts.topics import RETENTION_MS
 from marketstream.domain.errors import BusError

@@ -42,14 +42,11 @@ class KafkaSource:
         if self._consumer is None:
             self._consumer = Consumer(self._config)
             self._consumer.subscribe(self._topics)
-        batch: list[Message] = []
         first = self._consumer.poll(timeout_seconds)
         if first is None:
-            return batch
-        for message in (first, *self._consumer.consume(max_messages - 1, timeout=0)) if max_messages > 1 else (first,):
-            if _check(message):
-                batch.append(_plain(message))
-        return batch
+            return []
+        rest = self._consumer.consume(max_messages - 1, timeout=0) if max_messages > 1 else []
+        return [_plain(message) for message in (first, *rest) if _check(message)]
 
     def commit(self, positions: Positions) -> None:
         """Commits the next offsets to read, synchronously.
@@ -61,9 +58,12 @@ class KafkaSource:
             return
         offsets = [TopicPartition(topic, partition, offset) for (topic, partition), offset in positions.items()]
         try:
-            self._consumer.commit(offsets=offsets, asynchronous=False)
+            committed = self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as error:
             raise BusError(f"commit refused: {error}") from error
+        for partition in committed or ():
+            if partition.error is not None:
+                raise BusError(f"commit refused for {partition.topic}[{partition.partition}]: {partition.error}")
 
     def close(self) -> None:
         """Leaves the group."""
@@ -83,10 +83,13 @@ def _check(message: KafkaMessage) -> bool:
 
 def _plain(message: KafkaMessage) -> Message:
     key = message.key()
+    topic, partition, offset = message.topic(), message.partition(), message.offset()
+    if topic is None or partition is None or offset is None:
+        raise BusError("Kafka handed over a message without its position")
     return Message(
-        topic=message.topic(),
-        partition=message.partition(),
-        offset=message.offset(),
+        topic=topic,
+        partition=partition,
+        offset=offset,
         key=key.decode(errors="replace") if isinstance(key, bytes) else key,
         value=message.value() or b"",
         timestamp_ms=message.timestamp()[1],

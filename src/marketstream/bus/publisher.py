@@ -28,7 +28,8 @@ class KafkaPublisher:
             "linger.ms": linger_ms,
             "queue.buffering.max.messages": queue_messages,
             "message.timeout.ms": 0,  # never give up: back-pressure, not loss
-            "partitioner": "murmur2_random",  # the Java clients' choice, so Spark's output agrees on a symbol's partition
+            # The Java clients' choice, so that Spark's output agrees on a symbol's partition.
+            "partitioner": "murmur2_random",
             "message.max.bytes": 1_048_576,
         }
         self._producer: Producer | None = None
