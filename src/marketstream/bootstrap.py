@@ -4,7 +4,8 @@
 is run, so that one process never pays for another's libraries.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from marketstream.settings import Settings
 
@@ -59,10 +60,26 @@ def run_replay(settings: Settings) -> None:
 
 
 def run_metrics(settings: Settings) -> None:
-    """The Prometheus exporter of all processes."""
-    from marketstream.observability.exporter import run
+    """The Prometheus exporter of all processes, with what only the broker knows."""
+    from marketstream.bus.inspector import KafkaInspector
+    from marketstream.bus.probes import kafka_probes
+    from marketstream.observability.exporter import ProbeCollector, run
 
-    run(settings)
+    run(settings, [ProbeCollector(kafka_probes(KafkaInspector(settings.kafka.bootstrap_servers)))])
+
+
+@contextmanager
+def observed(process: str, settings: Settings) -> Iterator[None]:
+    """Counts the process as up while the block runs; serves its metrics where each process serves its own."""
+    from marketstream.observability import metrics
+    from marketstream.observability.exporter import serving
+
+    metrics.UP.labels(process).set(1)
+    if settings.serving.metrics_per_process and process != "metrics":
+        with serving(settings.serving.host, settings.serving.metrics_port):
+            yield
+    else:
+        yield
 
 
 PROCESSES: dict[str, Callable[[Settings], None]] = {

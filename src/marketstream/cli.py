@@ -21,7 +21,8 @@ def run(process: Annotated[str, typer.Argument(help=f"One of: {', '.join(bootstr
         raise typer.BadParameter(f"{process!r} is none of {', '.join(bootstrap.PROCESSES)}")
     settings = load_settings()
     configure_logs(settings.log_level, settings.log_format)
-    bootstrap.PROCESSES[process](settings)
+    with bootstrap.observed(process, settings):
+        bootstrap.PROCESSES[process](settings)
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from marketstream.domain.interval import Interval
 Port = Annotated[int, Field(ge=1, le=65_535)]
 ProviderName = Literal["auto", "binance", "polygon"]
 SECRETS_FILE = "secrets.env"
+METRICS_DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 def _split(value: Any) -> Any:
@@ -144,6 +145,9 @@ class ServingSettings(Section):
     api_port: Port = 8000
     dashboard_port: Port = 8050
     metrics_port: Port = 9100
+    metrics_per_process: bool = Field(
+        default=False, description="each process serves its own metrics (containers) instead of one exporter for all"
+    )
     stale_after_seconds: float = Field(default=30.0, gt=0)
 
 
@@ -245,3 +249,9 @@ def cache_dir() -> Path:
     """Where downloads and builds are kept between checkouts."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "marketstream"
+
+
+def metrics_directory() -> Path | None:
+    """Where processes leave their metrics as files, by prometheus-client's variable; None where each keeps its own."""
+    named = os.environ.get(METRICS_DIRECTORY_VARIABLE)
+    return Path(named) if named else None

@@ -35,4 +35,4 @@ REQUEST_SECONDS = Histogram(
 )
 CACHE_READS = Counter("marketstream_cache_reads_total", "Reads answered by the cache or not", ["outcome"])
 
-BUILD_INFO = Gauge("marketstream_up", "1 while the process runs", ["process"], multiprocess_mode="livesum")
+UP = Gauge("marketstream_up", "1 while the process runs", ["process"], multiprocess_mode="livesum")
