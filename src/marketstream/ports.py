@@ -16,18 +16,33 @@ class Clock(Protocol):
         """Microseconds UTC since the epoch."""
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One received frame and what became of it.
+
+    Attributes:
+        raw: The frame's bytes, without any secret the provider may have echoed; for dead letters.
+        received_time_us: When the frame left our socket.
+        outcomes: Its trades and refusals, in the frame's order; empty for frames that hold neither.
+    """
+
+    raw: bytes
+    received_time_us: int
+    outcomes: Sequence[Parsed]
+
+
 class Provider(Protocol):
     """One provider's trades.
 
-    `stream` connects, authenticates, subscribes and yields one batch per received frame, in order. It returns or raises
-    when the connection ends; the caller decides whether to call it again. It never reconnects by itself.
+    `stream` connects, authenticates, subscribes and yields one `Frame` per received frame, in order. It returns or
+    raises when the connection ends; the caller decides whether to call it again. It never reconnects by itself.
     """
 
     @property
     def name(self) -> str:
         """The provider's name, as in settings and messages."""
 
-    def stream(self) -> AsyncIterator[Sequence[Parsed]]:
+    def stream(self) -> AsyncIterator[Frame]:
         """Yields parsed frames until the connection ends.
 
         Raises:
@@ -72,6 +87,9 @@ class MessageSource(Protocol):
 
     def poll(self, max_messages: int, timeout_seconds: float) -> Sequence[Message]:
         """Returns what is there, waiting at most `timeout_seconds` for the first message."""
+
+    def hold(self, timeout_seconds: float) -> None:
+        """Waits without taking messages, staying a member of the group; `poll` goes on where it was."""
 
     def commit(self, positions: Positions) -> None:
         """Remembers, synchronously, that everything below these positions is done."""
