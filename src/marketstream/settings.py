@@ -115,6 +115,8 @@ class StreamingSettings(Section):
     intervals: Annotated[list[str], NoDecode] = ["1min", "5min", "15min"]
     master: str = Field(default="local", description="`local` sizes its slots by itself; or a Spark master's URL")
     driver_memory_mb: int = Field(default=1_024, ge=512)
+    shuffle_partitions: int = Field(default=1, ge=1, le=256)
+    state_rows_max: int = Field(default=5_000_000, ge=1_000, description="bars in state before old ones are shed")
     ui_port: Port = 4040
 
     _split_intervals = field_validator("intervals", mode="before")(_split)
@@ -122,9 +124,10 @@ class StreamingSettings(Section):
     @field_validator("intervals")
     @classmethod
     def _known_intervals(cls, names: list[str]) -> list[str]:
-        if not names or len(set(names)) != len(names):
+        intervals = sorted(map(Interval.parse, names))
+        if not intervals or len(set(intervals)) != len(intervals):
             raise ValueError("name at least one interval, each once")
-        return [interval.name for interval in sorted(map(Interval.parse, names))]
+        return [interval.name for interval in intervals]
 
 
 class WriterSettings(Section):
@@ -149,6 +152,11 @@ class ServingSettings(Section):
         default=False, description="each process serves its own metrics (containers) instead of one exporter for all"
     )
     stale_after_seconds: float = Field(default=30.0, gt=0)
+    allow_remote: bool = Field(
+        default=False,
+        description="DANGER: lets REST and screens bind a host that is not loopback, though nothing asks who is there. "
+        "Only for a container whose ports are published on loopback",
+    )
 
 
 class ReplaySettings(Section):
