@@ -11,8 +11,17 @@ from typing import TypeVar
 from marketstream.domain.errors import BusBackpressureError, BusError, StoreUnavailableError
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
-from marketstream.domain.outcomes import Parsed
-from marketstream.ports import Clock, MarketReader, Message, MessageSource, Positions, Provider, Publisher, Writer
+from marketstream.ports import (
+    Clock,
+    Frame,
+    MarketReader,
+    Message,
+    MessageSource,
+    Positions,
+    Provider,
+    Publisher,
+    Writer,
+)
 
 _Item = TypeVar("_Item")
 
@@ -263,7 +272,7 @@ class ScriptedProvider(Provider):
         opened: How many connections were made; one after the last of the script yields nothing and returns.
     """
 
-    connections: Sequence[Sequence[Sequence[Parsed] | Exception]]
+    connections: Sequence[Sequence[Frame | Exception]]
     provider_name: str = "scripted"
     opened: int = field(default=0, init=False)
 
@@ -272,7 +281,7 @@ class ScriptedProvider(Provider):
         """The provider's name."""
         return self.provider_name
 
-    async def stream(self) -> AsyncIterator[Sequence[Parsed]]:
+    async def stream(self) -> AsyncIterator[Frame]:
         """Yields the next connection's frames, then returns or raises as scripted."""
         script = self.connections[self.opened] if self.opened < len(self.connections) else ()
         self.opened += 1

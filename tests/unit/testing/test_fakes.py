@@ -5,7 +5,7 @@ import pytest
 from marketstream.domain.errors import BusBackpressureError, BusError, StoreUnavailableError
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
-from marketstream.ports import Message
+from marketstream.ports import Frame, Message
 from marketstream.testing.fakes import (
     FakeClock,
     InMemoryMarketReader,
@@ -129,14 +129,14 @@ def test_a_store_that_is_away_raises_and_comes_back() -> None:
 
 async def test_the_scripted_provider_plays_one_connection_a_call() -> None:
     first = tick(1, trade_id="1")
-    provider = ScriptedProvider([[[first], OSError("gone")], [[first, first]]])
+    provider = ScriptedProvider([[Frame(b"", 0, [first]), OSError("gone")], [Frame(b"", 0, [first, first])]])
     received: list[int] = []
 
     async def connect() -> None:
-        received.extend([len(frame) async for frame in provider.stream()])
+        received.extend([len(frame.outcomes) async for frame in provider.stream()])
 
     frames = provider.stream()
-    assert await anext(frames) == [first]
+    assert (await anext(frames)).outcomes == [first]
     with pytest.raises(OSError, match="gone"):
         await anext(frames)
     await connect()
