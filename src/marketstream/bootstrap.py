@@ -82,6 +82,21 @@ def observed(process: str, settings: Settings) -> Iterator[None]:
         yield
 
 
+def submit_job(job: str, settings: Settings) -> None:
+    """A Spark job, through spark-submit."""
+    from marketstream.streaming.submit import submit
+
+    submit(job, settings)
+
+
+def create_topics(settings: Settings) -> list[str]:
+    """Creates the Kafka topics that are missing and returns their names."""
+    from marketstream.bus.admin import ensure_topics
+    from marketstream.contracts.topics import all_topics
+
+    return ensure_topics(settings.kafka.bootstrap_servers, all_topics(settings.intervals), settings.kafka.partitions)
+
+
 PROCESSES: dict[str, Callable[[Settings], None]] = {
     "producer": run_producer,
     "redis-writer": run_redis_writer,

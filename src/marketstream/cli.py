@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from marketstream import bootstrap
+from marketstream.contracts import schema_files
 from marketstream.domain.errors import MarketstreamError
 from marketstream.observability.logs import configure_logs
 from marketstream.settings import load_settings
@@ -23,6 +24,38 @@ def run(process: Annotated[str, typer.Argument(help=f"One of: {', '.join(bootstr
     configure_logs(settings.log_level, settings.log_format)
     with bootstrap.observed(process, settings):
         bootstrap.PROCESSES[process](settings)
+
+
+@app.command()
+def submit(job: Annotated[str, typer.Argument(help="A file in spark_jobs/, without .py")]) -> None:
+    """Runs a Spark job through spark-submit, on the master that the settings name."""
+    bootstrap.submit_job(job, load_settings())
+
+
+@app.command()
+def topics() -> None:
+    """Creates the Kafka topics that are missing."""
+    created = bootstrap.create_topics(load_settings())
+    Console().print(f"created {', '.join(created)}" if created else "every topic exists", highlight=False)
+
+
+@app.command()
+def schemas(
+    write: Annotated[bool, typer.Option(help="Bring the files up to date.")] = False,
+    breaking: Annotated[bool, typer.Option(help="Let --write break those who read the topics.")] = False,
+) -> None:
+    """Compares the messages' models with the committed JSON Schemas; fails where they differ."""
+    differences = schema_files.differences()
+    console = Console()
+    for difference in differences:
+        reasons = f": {'; '.join(difference.breaks)}" if difference.breaks else ""
+        console.print(f"{difference.topic}: {difference.change}{reasons}", highlight=False, soft_wrap=True)
+    breaks = any(difference.change is schema_files.Change.BREAKING for difference in differences)
+    differs = any(difference.change is not schema_files.Change.NONE for difference in differences)
+    if write and (breaking or not breaks):
+        schema_files.write()
+    elif differs:
+        raise typer.Exit(1)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._offset import OffsetSpec  # re-exported by .admin, but not to type checkers
+from confluent_kafka.admin._listoffsets import OffsetSpec  # re-exported by .admin, but not to type checkers
 
 from marketstream.domain.errors import BusError
 

@@ -13,7 +13,10 @@ from pydantic import TypeAdapter
 from marketstream.domain.market import Bar, Tick
 from marketstream.domain.outcomes import Reason, Rejected
 
-MAX_RAW_BYTES = 256 * 1024
+# JSON may need six bytes for one control character, and Kafka's limit for a message is 1 MiB.
+MAX_RAW_BYTES = 128 * 1024
+MAX_DETAIL_CHARACTERS = 1_000
+MAX_SYMBOL_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +56,9 @@ class DeadLetter:
             raw, encoding = base64.b64encode(kept).decode(), "base64"
         return cls(
             reason=rejected.reason,
-            detail=rejected.detail[:1_000],
+            detail=rejected.detail[:MAX_DETAIL_CHARACTERS],
             provider=rejected.provider,
-            symbol=rejected.symbol,
+            symbol=rejected.symbol and rejected.symbol[:MAX_SYMBOL_CHARACTERS],
             received_time_us=rejected.received_time_us,
             raw=raw,
             raw_encoding=encoding,
@@ -91,6 +94,7 @@ _BAR = TypeAdapter(Bar)
 _DEAD_LETTER = TypeAdapter(DeadLetter)
 _FEED_EVENT = TypeAdapter(FeedEvent)
 
+MESSAGES: dict[str, type] = {"tick": Tick, "bar": Bar, "dead_letter": DeadLetter, "feed_event": FeedEvent}
 SCHEMAS: dict[str, TypeAdapter[Any]] = {
     "tick": _TICK,
     "bar": _BAR,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 MICROSECONDS = 1_000_000
+# Ascending: the last that divides a length names it.
 _UNIT_SECONDS = {"s": 1, "min": 60, "h": 3_600, "d": 86_400}
 _DAY_SECONDS = 86_400
 
@@ -23,18 +24,21 @@ class Interval:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Reads a name such as `5min`.
+        """Reads a name such as `5min`; another spelling of a length, such as `300s`, gets the canonical name.
 
         Raises:
             ValueError: The text is no interval or doesn't divide a day.
         """
-        match = re.fullmatch(r"([1-9]\d{0,4})(s|min|h|d)", text)
+        match = re.fullmatch(r"([1-9][0-9]{0,4})(s|min|h|d)", text)
         if match is None:
             raise ValueError(f"{text!r} is no bar interval; examples: 1s, 10s, 1min, 5min, 15min, 1h, 1d")
         seconds = int(match[1]) * _UNIT_SECONDS[match[2]]
         if seconds > _DAY_SECONDS or _DAY_SECONDS % seconds:
             raise ValueError(f"{text!r} does not divide a day")
-        return cls(seconds=seconds, name=text)
+        unit = max(
+            (unit for unit in _UNIT_SECONDS if seconds % _UNIT_SECONDS[unit] == 0), key=_UNIT_SECONDS.__getitem__
+        )
+        return cls(seconds=seconds, name=f"{seconds // _UNIT_SECONDS[unit]}{unit}")
 
     @property
     def us(self) -> int:

@@ -6,6 +6,7 @@ from typing import Literal
 
 AssetClass = Literal["equity", "crypto", "forex", "commodity"]
 Side = Literal["buy", "sell"]
+_INT64 = 2**63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Tick:
         conditions: Sale conditions, as the provider names them.
 
     Raises:
-        ValueError: A number is not finite or out of its range, or an identifier is empty.
+        ValueError: A number is not finite or out of its range, an identifier is empty, or a text holds a NUL character.
     """
 
     symbol: str
@@ -54,6 +55,15 @@ class Tick:
             raise ValueError("size is negative")
         if not self.symbol or not self.provider or not self.trade_id:
             raise ValueError("symbol, provider and trade_id must not be empty")
+        # What no store can hold is refused here, where it costs one tick and not a writer's whole batch.
+        if not (
+            -_INT64 <= self.sequence < _INT64
+            and -_INT64 <= self.event_time_us < _INT64
+            and -_INT64 <= self.received_time_us < _INT64
+        ):
+            raise ValueError("an integer is beyond 64 bits")
+        if "\0" in self.trade_id or "\0" in (self.exchange or "") or "\0" in "".join(self.conditions):
+            raise ValueError("a text holds a NUL character")
 
     @property
     def order(self) -> tuple[int, int]:
