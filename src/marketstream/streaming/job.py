@@ -1,0 +1,158 @@
+"""The bars query, from start to stop.
+
+Reads: topic `tick_data`. Writes: topics `aggregated_data_*`, at least once; `<data_dir>/run/bars.json`, its progress.
+"""
+
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from marketstream.bus.admin import ensure_topics, partition_count, topic_ids
+from marketstream.contracts.topics import TICKS, all_topics
+from marketstream.domain.errors import StreamingError
+from marketstream.observability.logs import get_logger
+from marketstream.settings import Settings
+from marketstream.streaming.bars import TRANSFORM_VERSION, make_bars, parse_ticks, to_messages
+from marketstream.streaming.checkpoints import Checkpoint, CheckpointStore, QueryShape
+from marketstream.streaming.session import open_session
+from marketstream.streaming.slots import slots_needed
+from marketstream.streaming.trigger import Trigger
+
+QUERY = "bars"
+_LOG = get_logger("streaming")
+_PROGRESS_SECONDS = 1.0
+_BATCH_TICKS_MAX = "500000"  # bounds a batch's memory while it catches up
+
+
+@dataclass(frozen=True, slots=True)
+class BarsJob:
+    """The query's settings, resolved against the broker: build it with `prepare`."""
+
+    settings: Settings
+    trigger: Trigger
+    shape: QueryShape
+    slots: int
+
+    @classmethod
+    def prepare(cls, settings: Settings) -> "BarsJob":
+        """Asks the broker for the source's partitions and works out the slots.
+
+        Raises:
+            BusError: The broker is away.
+            ConfigurationError: The trigger is no trigger.
+        """
+        streaming = settings.streaming
+        trigger = Trigger.parse(streaming.trigger, realtime_checkpoint_seconds=streaming.realtime_checkpoint_seconds)
+        servers = settings.kafka.bootstrap_servers
+        ensure_topics(servers, all_topics(settings.intervals), settings.kafka.partitions)
+        partitions = partition_count(servers, TICKS)
+        shape = QueryShape(
+            transform_version=TRANSFORM_VERSION,
+            mode=trigger.mode,
+            intervals=tuple(streaming.intervals),
+            source_partitions=partitions,
+            shuffle_partitions=streaming.shuffle_partitions,
+            source=topic_ids(servers, [TICKS])[TICKS],
+        )
+        slots = slots_needed(
+            realtime=trigger.realtime,
+            source_partitions=partitions,
+            shuffle_partitions=streaming.shuffle_partitions,
+        )
+        return cls(settings, trigger, shape, slots)
+
+    def start(self, spark: SparkSession, checkpoint: Checkpoint) -> StreamingQuery:
+        """Starts the query."""
+        kafka = {"kafka.bootstrap.servers": self.settings.kafka.bootstrap_servers}
+        source = (
+            spark.readStream.format("kafka")
+            .options(**kafka, **checkpoint.source_options, **self._source_limits(), subscribe=TICKS)
+            .option("failOnDataLoss", "false")  # after a stop past the topic's retention, go on with what is left
+            .load()
+        )
+        bars = to_messages(make_bars(parse_ticks(source), self.settings.intervals))
+        writer = (
+            bars.writeStream.queryName(QUERY)
+            .outputMode("update")
+            .format("kafka")
+            .options(**kafka)
+            .option("kafka.linger.ms", "0")
+            .option("kafka.compression.type", "snappy")
+            .option("checkpointLocation", str(checkpoint.path))
+        )
+        return self.trigger.apply(writer).start()
+
+    def _source_limits(self) -> dict[str, str]:
+        if self.trigger.realtime:
+            return {"kafka.fetch.max.wait.ms": "10"}
+        return {"maxOffsetsPerTrigger": _BATCH_TICKS_MAX}
+
+
+def run_bars(settings: Settings) -> None:
+    """Makes bars until SIGTERM or SIGINT.
+
+    Raises:
+        StreamingError: The query failed; the supervisor starts it again from its checkpoint.
+        ConfigurationError: A setting is wrong or the master has too few slots.
+        BusError: The broker is away.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    job = BarsJob.prepare(settings)
+    spark = open_session(settings, name=f"marketstream-{QUERY}", slots=job.slots)
+    longest = max(interval.seconds for interval in settings.intervals)
+    store = CheckpointStore(
+        settings.data_dir / "checkpoints" / QUERY,
+        reach_back_seconds=longest + settings.ingest.allowed_lateness_seconds,
+    )
+    checkpoint = store.open(job.shape)
+    while True:
+        _LOG.info("query starts", trigger=settings.streaming.trigger, checkpoint=checkpoint.reason)
+        query = job.start(spark, checkpoint)
+        rows = _watch(query, stop, settings)
+        query.stop()
+        if stop.is_set():
+            spark.stop()
+            return
+        checkpoint = store.rotate(job.shape, f"state holds {rows} bars")
+
+
+def _watch(query: StreamingQuery, stop: threading.Event, settings: Settings) -> int:
+    progress_file = settings.data_dir / "run" / f"{QUERY}.json"
+    rows = 0
+    while not stop.wait(_PROGRESS_SECONDS) and rows <= settings.streaming.state_rows_max:
+        if not query.isActive:
+            error: StreamingQueryException | None = query.exception()
+            raise StreamingError(f"the bars query stopped by itself: {error}")
+        progress = query.lastProgress
+        rows = sum(operator["numRowsTotal"] for operator in progress["stateOperators"]) if progress else 0
+        _write_progress(progress_file, query, rows)
+    return rows
+
+
+def _write_progress(path: Path, query: StreamingQuery, rows: int) -> None:
+    progress = query.lastProgress
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = path.with_suffix(".tmp")
+    written.write_bytes(
+        orjson.dumps(
+            {
+                "query_id": str(query.id),
+                "updated_us": time.time_ns() // 1_000,
+                "batch_id": progress["batchId"] if progress else None,
+                "input_rows_per_second": progress["inputRowsPerSecond"] if progress else None,
+                "processed_rows_per_second": progress["processedRowsPerSecond"] if progress else None,
+                "state_rows": rows,
+                "status": query.status["message"],
+            }
+        )
+    )
+    written.replace(path)

@@ -1,0 +1,58 @@
+"""The Spark session: connector jars, slots and the settings that real-time mode needs."""
+
+from pyspark.sql import SparkSession
+
+from marketstream.domain.errors import ConfigurationError
+from marketstream.settings import Settings, cache_dir
+from marketstream.streaming.slots import check_slots, resolve_master
+
+
+def connector_jars() -> list[str]:
+    """Paths of Spark's Kafka connector and what it needs.
+
+    Raises:
+        ConfigurationError: They have not been resolved yet.
+    """
+    folder = cache_dir() / "jars" / "spark"
+    jars = sorted(str(path) for path in folder.glob("*.jar"))
+    if not jars:
+        raise ConfigurationError(f"Spark's Kafka connector is not in {folder}; `make up` gets it")
+    return jars
+
+
+def spark_conf(settings: Settings, *, slots: int) -> dict[str, str]:
+    """Spark's configuration for this platform, for `spark-submit` and for a session alike.
+
+    Raises:
+        ConfigurationError: The master has too few slots, or the jars are missing.
+    """
+    streaming = settings.streaming
+    return {
+        "spark.master": resolve_master(streaming.master, slots),
+        "spark.jars": ",".join(connector_jars()),
+        "spark.driver.memory": f"{streaming.driver_memory_mb}m",
+        "spark.sql.shuffle.partitions": str(streaming.shuffle_partitions),
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.adaptive.enabled": "false",  # has no meaning in streaming and only warns there
+        "spark.sql.streaming.minBatchesToRetain": "10",
+        # A shuffled row waits at most this long for its buffer to fill; the default favours throughput over latency.
+        "spark.shuffle.streaming.networkBufferMaxWaitTimeMs": "10",
+        "spark.ui.port": str(streaming.ui_port),
+        "spark.ui.showConsoleProgress": "false",
+    }
+
+
+def open_session(settings: Settings, *, name: str, slots: int) -> SparkSession:
+    """Starts Spark, or joins the session that `spark-submit` prepared.
+
+    Raises:
+        ConfigurationError: The master has too few slots, or the jars are missing.
+    """
+    builder = SparkSession.builder.appName(name)
+    for key, value in spark_conf(settings, slots=slots).items():
+        builder = builder.config(key, value)
+    session = builder.getOrCreate()
+    context = session.sparkContext
+    context.setLogLevel("WARN")
+    check_slots(context.defaultParallelism, slots, str(context.master))
+    return session

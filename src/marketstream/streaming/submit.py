@@ -1,0 +1,49 @@
+"""Hands a job from `spark_jobs/` to spark-submit, with the platform's configuration."""
+
+import os
+import sys
+from pathlib import Path
+
+import pyspark
+
+from marketstream.domain.errors import ConfigurationError
+from marketstream.settings import Settings
+from marketstream.streaming.session import spark_conf
+from marketstream.streaming.slots import slots_needed
+
+_JOBS = Path(__file__).resolve().parents[3] / "spark_jobs"
+
+
+def submit(job: str, settings: Settings) -> None:
+    """Replaces this process by spark-submit running `spark_jobs/<job>.py`; does not return.
+
+    Raises:
+        ConfigurationError: There is no such job, or the master has too few slots.
+    """
+    script = _JOBS / f"{job}.py"
+    if not script.is_file():
+        known = ", ".join(sorted(path.stem for path in _JOBS.glob("*.py")))
+        raise ConfigurationError(f"there is no job {job!r}; jobs: {known}")
+    program = str(Path(pyspark.__path__[0]) / "bin" / "spark-submit")
+    os.execve(program, [program, *submit_arguments(settings), str(script)], submit_environment(settings))  # noqa: S606  # no shell is wanted
+
+
+def submit_arguments(settings: Settings) -> list[str]:
+    """Options of spark-submit: the master and every `--conf`."""
+    slots = slots_needed(
+        realtime=True,
+        source_partitions=settings.kafka.partitions,
+        shuffle_partitions=settings.streaming.shuffle_partitions,
+    )
+    conf = spark_conf(settings, slots=slots)
+    master = conf.pop("spark.master")
+    return ["--master", master, *(part for name, value in conf.items() for part in ("--conf", f"{name}={value}"))]
+
+
+def submit_environment(settings: Settings) -> dict[str, str]:
+    """This process's environment, with Spark using this Python and, where it runs locally, loopback only."""
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    environment.pop("SPARK_HOME", None)  # another installation's jars would not match this pyspark
+    if settings.streaming.master.startswith("local"):
+        environment["SPARK_LOCAL_IP"] = "127.0.0.1"
+    return environment
