@@ -6,8 +6,12 @@ is run, so that one process never pays for another's libraries.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from marketstream.settings import Settings
+
+if TYPE_CHECKING:
+    from marketstream.serving.market_data import MarketData
 
 
 def run_producer(settings: Settings) -> None:
@@ -38,18 +42,32 @@ def run_influx_writer(settings: Settings) -> None:
     run_influx(settings)
 
 
+def build_market_data(settings: Settings) -> "MarketData":
+    """What REST and screens read: Redis first, then PostgreSQL. Nothing connects before the first request."""
+    from marketstream.serving.market_data import MarketData
+    from marketstream.storage.redis.reader import RedisReader
+    from marketstream.storage.timescale.reader import TimescaleReader
+
+    return MarketData(
+        RedisReader(settings.redis),
+        TimescaleReader(settings.postgres),
+        symbols=settings.symbols,
+        stale_after_seconds=settings.serving.stale_after_seconds,
+    )
+
+
 def run_api(settings: Settings) -> None:
     """REST."""
     from marketstream.serving.api.main import run
 
-    run(settings)
+    run(settings, build_market_data(settings))
 
 
 def run_dashboard(settings: Settings) -> None:
     """Dash."""
     from marketstream.serving.dashboard.main import run
 
-    run(settings)
+    run(settings, build_market_data(settings))
 
 
 def run_replay(settings: Settings) -> None:

@@ -1,1 +1,1 @@
-"""What people and programs read: REST and Dash. Readers only."""
+"""Stage 5, readers only: REST and the screens, both through `MarketData`."""

@@ -1,0 +1,1 @@
+"""REST: ticks, bars and health over HTTP."""

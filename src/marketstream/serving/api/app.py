@@ -1,0 +1,60 @@
+"""Builds the REST application."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from marketstream.serving.api.docs_page import render
+from marketstream.serving.api.problems import ProblemBody, install
+from marketstream.serving.api.routes import market_router
+from marketstream.serving.health import health_router
+from marketstream.serving.http import add_middleware
+from marketstream.serving.market_data import MarketData
+from marketstream.settings import Settings
+
+_CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
+_DESCRIPTION = """\
+Real-time market data: newest ticks, ticks and bars.
+
+Times are integer microseconds UTC (`…_us`), prices and sizes are exact doubles. Lists are oldest first and ranges are
+`[start, end)`. Every answer says where it came from (`source`), whether it is `stale`, and whether a store was away
+(`degraded`). Errors are `application/problem+json`.
+"""
+
+
+def create_app(market_data: MarketData, settings: Settings) -> FastAPI:
+    """The REST application over one `MarketData`.
+
+    The usual documentation pages load their scripts from a CDN; `/docs` here is plain HTML and works offline.
+    """
+    app = FastAPI(
+        title="marketstream",
+        version=version("marketstream"),
+        description=_DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+    )
+    install(app)
+    app.include_router(market_router(market_data, settings.intervals))
+    app.include_router(health_router(market_data))
+    _add_docs(app)
+    _add_problem_schema(app)
+    add_middleware(app, _CONTENT_SECURITY_POLICY)
+    return app
+
+
+def _add_docs(app: FastAPI) -> None:
+    @app.get("/", include_in_schema=False)
+    def root() -> Response:
+        return RedirectResponse("/docs")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs(request: Request) -> Response:
+        return HTMLResponse(render(app.openapi(), str(request.base_url).rstrip("/")))
+
+
+def _add_problem_schema(app: FastAPI) -> None:
+    schema = app.openapi()  # remembered by the application, so adding to it here is enough
+    components = schema.setdefault("components", {}).setdefault("schemas", {})
+    components[ProblemBody.__name__] = ProblemBody.model_json_schema()

@@ -1,0 +1,67 @@
+"""The `/docs` page: the OpenAPI description as plain HTML, with no script and nothing from elsewhere."""
+
+from html import escape
+from typing import Any
+
+import orjson
+
+_STYLE = """
+:root { color-scheme: dark light; --line: #8884; --soft: #8889; --accent: #2bb3a3; }
+body { font: 15px/1.55 system-ui, sans-serif; max-width: 860px; margin: 0 auto; padding: 2rem 1rem 4rem; }
+h1 { margin: 0 0 .25rem; } h2 { margin: 2.5rem 0 .25rem; font-size: 1.05rem; font-family: ui-monospace, monospace; }
+h2 b { color: var(--accent); margin-right: .6rem; } p { margin: .4rem 0; }
+table { border-collapse: collapse; width: 100%; margin: .75rem 0; }
+td, th { border-top: 1px solid var(--line); padding: .35rem .75rem .35rem 0; text-align: left; vertical-align: top; }
+th { color: var(--soft); font-weight: 500; font-size: .85rem; } td:first-child { font-family: ui-monospace, monospace; }
+pre { background: #8881; border-radius: 8px; padding: .75rem 1rem; overflow-x: auto; font-size: 13px; }
+a { color: var(--accent); } code { background: #8881; padding: 0 .25em; border-radius: 4px; }
+"""
+
+
+def render(openapi: dict[str, Any], base_url: str) -> str:
+    """The page for an OpenAPI description; `base_url` makes the sample calls complete."""
+    operations = "".join(
+        _operation(openapi, base_url, path, operation)
+        for path, methods in openapi["paths"].items()
+        for operation in methods.values()
+    )
+    info = openapi["info"]
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(info["title"])} REST</title>'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{_STYLE}</style></head><body>'
+        f"<h1>{escape(info['title'])} REST</h1>{_prose(info['description'])}"
+        f'<p>Machine-readable: <a href="/openapi.json">openapi.json</a></p>{operations}</body></html>'
+    )
+
+
+def _operation(openapi: dict[str, Any], base_url: str, path: str, operation: dict[str, Any]) -> str:
+    parameters = "".join(map(_parameter, operation.get("parameters", [])))
+    table = f"<table><tr><th>Parameter<th>Default<th>Meaning</tr>{parameters}</table>" if parameters else ""
+    sample = path.replace("{symbol}", "BTCUSDT")
+    answer = _example(openapi, operation)
+    return (
+        f"<h2><b>GET</b>{escape(path)}</h2><p>{escape(operation.get('summary', ''))}. "
+        f"{escape(operation.get('description', ''))}</p>{table}"
+        f'<p><a href="{escape(sample)}">Try it</a></p>'
+        f"<pre>curl '{escape(base_url + sample)}'\n\n{escape(answer)}</pre>"
+    )
+
+
+def _parameter(parameter: dict[str, Any]) -> str:
+    default = parameter["schema"].get("default")
+    shown = "required" if parameter.get("required") else "none" if default is None else str(default)
+    return f"<tr><td>{escape(parameter['name'])}<td>{escape(shown)}<td>{_prose(parameter.get('description', ''))}</tr>"
+
+
+def _example(openapi: dict[str, Any], operation: dict[str, Any]) -> str:
+    reference = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+    schema = openapi["components"]["schemas"][reference.rsplit("/", 1)[-1]]
+    example = schema.get("example", {"status": "live"})
+    return orjson.dumps(example, option=orjson.OPT_INDENT_2).decode()
+
+
+def _prose(text: str) -> str:
+    """Paragraphs, with back-quoted words as code."""
+    parts = escape(text).split("`")
+    marked = "".join(f"<code>{part}</code>" if index % 2 else part for index, part in enumerate(parts))
+    return "".join(f"<p>{paragraph}</p>" for paragraph in marked.split("\n\n"))

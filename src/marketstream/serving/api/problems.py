@@ -1,0 +1,136 @@
+"""Errors as `application/problem+json` (RFC 9457): one shape for every failure, and a sentence that says what to do."""
+
+import difflib
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+
+from marketstream.domain.errors import StoreError, StoreUnavailableError
+from marketstream.observability.logs import get_logger
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 2
+
+_log = get_logger("api")
+
+
+class ProblemBody(BaseModel):
+    """The members of a problem; some kinds add their own, such as `suggestions` or `errors`."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={
+            "example": {
+                "type": "/problems/unknown-symbol",
+                "title": "Unknown symbol",
+                "status": 404,
+                "detail": "No symbol 'BTCUSD' is known. Did you mean BTCUSDT?",
+                "instance": "/api/v1/latest/BTCUSD",
+                "request_id": "0c6f…",
+                "suggestions": ["BTCUSDT"],
+            }
+        },
+    )
+
+    type: str = Field(description="The kind of problem, stable")
+    title: str
+    status: int
+    detail: str = Field(description="What went wrong here and what to do")
+    instance: str
+    request_id: str
+
+
+class Problem(Exception):  # noqa: N818  # the RFC's own name for it
+    """A request can't be answered.
+
+    Args:
+        status: HTTP status.
+        kind: Last part of the problem's `type`.
+        title: The kind, in words.
+        detail: What went wrong this time and what to do.
+        extra: Further members.
+    """
+
+    def __init__(self, status: int, kind: str, title: str, detail: str, **extra: object) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.title = title
+        self.detail = detail
+        self.extra = extra
+
+
+def unknown_symbol(symbol: str, known: Sequence[str]) -> Problem:
+    """A 404 that names symbols spelt alike."""
+    near = difflib.get_close_matches(symbol, known, n=3, cutoff=0.6)
+    hint = f"Did you mean {' or '.join(near)}?" if near else "GET /api/v1/symbols lists them."
+    return Problem(404, "unknown-symbol", "Unknown symbol", f"No symbol {symbol!r} is known. {hint}", suggestions=near)
+
+
+def invalid_parameter(name: str, fault: str) -> Problem:
+    """A 422 about one query parameter."""
+    return Problem(
+        422, "invalid-parameter", "Invalid parameter", f"{name}: {fault}", errors=[{"parameter": name, "fault": fault}]
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Makes every failure of the application a problem."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.add_exception_handler(StoreUnavailableError, _on_store_away)
+    app.add_exception_handler(Exception, _on_crash)
+
+
+def _respond(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    body: dict[str, Any] = {
+        "type": f"/problems/{problem.kind}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "instance": request.url.path,
+        "request_id": request.scope.get("state", {}).get("request_id", ""),
+        **problem.extra,
+    }
+    return Response(orjson.dumps(body), problem.status, headers, MEDIA_TYPE)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101  # registered for this type alone
+    return _respond(request, error)
+
+
+async def _on_invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # registered for this type alone
+    faults = [{"parameter": str(fault["loc"][-1]), "fault": fault["msg"]} for fault in error.errors()]
+    detail = "; ".join(f"{fault['parameter']}: {fault['fault']}" for fault in faults)
+    return _respond(request, Problem(422, "invalid-parameter", "Invalid parameter", detail, errors=faults))
+
+
+async def _on_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101  # registered for this type alone
+    title = HTTPStatus(error.status_code).phrase
+    kind = title.lower().replace(" ", "-")
+    detail = "No such address; /docs lists them." if error.status_code == HTTPStatus.NOT_FOUND else error.detail
+    return _respond(request, Problem(error.status_code, kind, title, detail), dict(error.headers or {}))
+
+
+async def _on_store_away(request: Request, error: Exception) -> Response:
+    assert isinstance(error, StoreError)  # noqa: S101  # registered for its subclass alone
+    detail = f"Neither the cache nor the database can answer now: {error}. Try again shortly."
+    problem = Problem(503, "stores-unavailable", "Market data unavailable", detail)
+    return _respond(request, problem, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+
+
+async def _on_crash(request: Request, error: Exception) -> Response:
+    _log.error("request crashed", path=request.url.path, exc_info=error)
+    return _respond(
+        request, Problem(500, "internal-error", "Internal error", "The fault is ours; the log has it under this id.")
+    )

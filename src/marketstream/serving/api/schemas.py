@@ -1,0 +1,133 @@
+"""The answers' shapes. Ticks and bars are the messages' own value types, so no field is renamed, rounded or lost."""
+
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from marketstream.domain.market import Bar, Tick
+from marketstream.serving.market_data import Answer, Source
+
+TICK_EXAMPLE: dict[str, Any] = {
+    "symbol": "BTCUSDT",
+    "price": 43210.55,
+    "size": 0.0123,
+    "event_time_us": 1_700_000_000_123_000,
+    "received_time_us": 1_700_000_000_151_482,
+    "provider": "binance",
+    "trade_id": "3276518293",
+    "sequence": 3276518293,
+    "asset_class": "crypto",
+    "exchange": "BINANCE",
+    "side": "buy",
+    "conditions": [],
+}
+BAR_EXAMPLE: dict[str, Any] = {
+    "symbol": "BTCUSDT",
+    "interval": "1min",
+    "start_us": 1_699_999_980_000_000,
+    "end_us": 1_700_000_040_000_000,
+    "open": 43201.5,
+    "high": 43215.0,
+    "low": 43198.25,
+    "close": 43210.55,
+    "volume": 12.8734,
+    "vwap": 43207.81923,
+    "trade_count": 412,
+    "last_event_time_us": 1_700_000_000_123_000,
+    "last_received_time_us": 1_700_000_000_151_482,
+    "final": False,
+    "revision": 0,
+}
+_ORIGIN_EXAMPLE: dict[str, Any] = {"source": "both", "stale": False, "degraded": False, "age_seconds": 0.042}
+
+
+class Origin(BaseModel):
+    """Where an answer came from and how fresh it is."""
+
+    model_config = ConfigDict(frozen=True)
+
+    source: Source = Field(description="The store or stores that contributed")
+    stale: bool = Field(
+        description="The newest datum was received longer ago than serving.stale_after_seconds, or none is there"
+    )
+    degraded: bool = Field(description="A store that belonged in the answer was away, so it may lack something")
+    age_seconds: float | None = Field(description="Since the newest datum was received; null if there is none")
+
+
+class LatestAnswer(Origin):
+    """The newest tick of a symbol."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {**_ORIGIN_EXAMPLE, "source": "cache", "symbol": "BTCUSDT", "tick": TICK_EXAMPLE}}
+    )
+
+    symbol: str
+    tick: Tick
+
+    @classmethod
+    def of(cls, symbol: str, tick: Tick, answer: Answer[Any]) -> Self:
+        """Makes the body."""
+        return cls(symbol=symbol, tick=tick, **_origin(answer))
+
+
+class TicksAnswer(Origin):
+    """Ticks of a symbol, oldest first."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {**_ORIGIN_EXAMPLE, "symbol": "BTCUSDT", "count": 1, "ticks": [TICK_EXAMPLE]}}
+    )
+
+    symbol: str
+    count: int
+    ticks: list[Tick]
+
+    @classmethod
+    def of(cls, symbol: str, answer: Answer[list[Tick]]) -> Self:
+        """Makes the body."""
+        return cls(symbol=symbol, count=len(answer.data), ticks=answer.data, **_origin(answer))
+
+
+class BarsAnswer(Origin):
+    """Bars of a symbol and window, oldest first; the last may still change (`final` false)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                **_ORIGIN_EXAMPLE,
+                "symbol": "BTCUSDT",
+                "window": "1min",
+                "count": 1,
+                "bars": [BAR_EXAMPLE],
+            }
+        }
+    )
+
+    symbol: str
+    window: str
+    count: int
+    bars: list[Bar]
+
+    @classmethod
+    def of(cls, symbol: str, window: str, answer: Answer[list[Bar]]) -> Self:
+        """Makes the body."""
+        return cls(symbol=symbol, window=window, count=len(answer.data), bars=answer.data, **_origin(answer))
+
+
+class SymbolsAnswer(BaseModel):
+    """Known symbols, sorted, and the windows bars come in."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"symbols": ["BTCUSDT", "ETHUSDT"], "windows": ["1min", "5min", "15min"]}}
+    )
+
+    symbols: list[str]
+    windows: list[str]
+
+
+def _origin(answer: Answer[Any]) -> dict[str, Any]:
+    return {
+        "source": answer.source,
+        "stale": answer.stale,
+        "degraded": answer.degraded,
+        "age_seconds": answer.age_seconds,
+    }

@@ -1,0 +1,77 @@
+"""`/health/live` and `/health/ready`, the same on every HTTP process."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from marketstream.serving.market_data import MarketData
+
+
+class DependencyHealth(BaseModel):
+    """How one store answers."""
+
+    ok: bool
+    milliseconds: float
+    error: str | None = None
+
+
+class Readiness(BaseModel):
+    """Whether requests can be answered."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "status": "ready",
+                "dependencies": {
+                    "cache": {"ok": True, "milliseconds": 0.2, "error": None},
+                    "database": {"ok": True, "milliseconds": 0.6, "error": None},
+                },
+            }
+        }
+    )
+
+    status: Literal["ready", "degraded", "unavailable"] = Field(
+        description="ready: every store answers; degraded: one does; unavailable: none does (503)"
+    )
+    dependencies: dict[str, DependencyHealth]
+
+
+class Liveness(BaseModel):
+    """The process runs."""
+
+    status: Literal["live"] = "live"
+
+
+def health_router(market_data: MarketData) -> APIRouter:
+    """The two endpoints. Ready means able to answer: with one store away the process still serves, as `degraded`."""
+    router = APIRouter(prefix="/health", tags=["health"])
+
+    @router.get("/live", summary="Is the process running?")
+    def live() -> Liveness:
+        return Liveness()
+
+    @router.get(
+        "/ready",
+        summary="Can requests be answered?",
+        responses={503: {"model": Readiness, "description": "No store answers"}},
+    )
+    def ready(response: Response) -> Readiness:
+        readiness = _readiness(market_data)
+        if readiness.status == "unavailable":
+            response.status_code = 503
+        return readiness
+
+    return router
+
+
+def _readiness(market_data: MarketData) -> Readiness:
+    dependencies = {
+        health.name: DependencyHealth(ok=health.error is None, milliseconds=health.milliseconds, error=health.error)
+        for health in market_data.health()
+    }
+    answering = [dependency.ok for dependency in dependencies.values()]
+    status: Literal["ready", "degraded", "unavailable"] = (
+        "ready" if all(answering) else "degraded" if any(answering) else "unavailable"
+    )
+    return Readiness(status=status, dependencies=dependencies)

@@ -1,0 +1,227 @@
+"""Ticks and bars for REST and the screens: the cache first, then the database, and either alone if the other is away.
+
+Reads: through two injected `MarketReader`s, the cache (Redis) and the history (TimescaleDB / PostgreSQL).
+"""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar
+
+from marketstream.domain.errors import StoreUnavailableError
+from marketstream.domain.interval import MICROSECONDS, Interval
+from marketstream.domain.market import Bar, Tick
+from marketstream.observability.metrics import CACHE_READS
+from marketstream.ports import Clock, MarketReader
+from marketstream.serving.stores import Health, Store
+
+T = TypeVar("T")
+Source = Literal["cache", "database", "both"]
+
+SYMBOLS_KEPT_SECONDS = 5.0
+
+
+class WallClock:
+    """The machine's clock."""
+
+    def now_us(self) -> int:
+        """Microseconds UTC since the epoch."""
+        return time.time_ns() // 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer(Generic[T]):
+    """Market data and where it came from.
+
+    Attributes:
+        data: What was asked for; lists are oldest first.
+        source: The store or stores that contributed.
+        degraded: A store that belonged in the answer was away, so it may lack something.
+        stale: The newest datum was received longer ago than the allowed age, or there is none.
+        age_seconds: Age of the newest datum since it was received; None where there is none.
+    """
+
+    data: T
+    source: Source
+    degraded: bool
+    stale: bool
+    age_seconds: float | None
+
+
+class MarketData:
+    """Composes the cache and the history. Thread-safe if its readers are. Opens nothing.
+
+    Args:
+        cache: The newest tick, ticks and bar of each symbol.
+        history: Everything kept.
+        symbols: Configured symbols, known even before their first trade.
+        stale_after_seconds: Age from which data counts as stale.
+        clock: Wall clock.
+    """
+
+    def __init__(
+        self,
+        cache: MarketReader,
+        history: MarketReader,
+        *,
+        symbols: Sequence[str],
+        stale_after_seconds: float,
+        clock: Clock | None = None,
+    ) -> None:
+        self._cache = Store("cache", cache)
+        self._history = Store("database", history)
+        self._configured = frozenset(symbols)
+        self._stale_after_seconds = stale_after_seconds
+        self._clock = clock or WallClock()
+        self._symbols: tuple[float, list[str]] | None = None
+        self._symbols_lock = threading.Lock()
+
+    def latest(self, symbol: str) -> Answer[Tick | None]:
+        """The symbol's newest tick: the cache's while it keeps one, else the database's.
+
+        Raises:
+            StoreUnavailableError: No store that could know is there.
+        """
+        cached, cache_away = self._from_cache(lambda reader: reader.latest(symbol))
+        if cached is not None:
+            return self._answer(cached, "cache", degraded=False, received_us=cached.received_time_us)
+        try:
+            stored = self._history.read(lambda reader: reader.latest(symbol))
+        except StoreUnavailableError:
+            # The cache's newest price expires, its list of ticks does not.
+            kept, _ = self._from_cache(lambda reader: reader.ticks(symbol, start_us=None, end_us=None, limit=1))
+            if not kept:
+                raise
+            return self._answer(kept[-1], "cache", degraded=True, received_us=kept[-1].received_time_us)
+        received = stored.received_time_us if stored else None
+        return self._answer(stored, "database", degraded=cache_away, received_us=received)
+
+    def ticks(
+        self, symbol: str, *, start_us: int | None = None, end_us: int | None = None, limit: int = 1_000
+    ) -> Answer[list[Tick]]:
+        """The newest `limit` ticks with event times in `[start_us, end_us)`.
+
+        Without a range the cache answers alone if it holds enough; otherwise the database does, completed by ticks the
+        cache already has and the database does not yet.
+
+        Raises:
+            StoreUnavailableError: Both stores are away.
+        """
+
+        def query(reader: MarketReader) -> list[Tick]:
+            return reader.ticks(symbol, start_us=start_us, end_us=end_us, limit=limit)
+
+        ranged = start_us is not None or end_us is not None
+        cached, cache_away = (None, False) if ranged else self._from_cache(query)
+        if cached is not None and len(cached) >= limit:
+            return self._ticks_answer(cached[-limit:], "cache", degraded=False)
+        try:
+            stored = self._history.read(query)
+        except StoreUnavailableError:
+            kept, away = self._from_cache(query) if ranged else (cached, cache_away)
+            if away or kept is None:
+                raise
+            return self._ticks_answer(kept[-limit:], "cache", degraded=True)
+        merged, source = _merge_ticks(stored, cached or [], limit)
+        return self._ticks_answer(merged, source, degraded=cache_away)
+
+    def bars(
+        self,
+        symbol: str,
+        interval: Interval,
+        *,
+        start_us: int | None = None,
+        end_us: int | None = None,
+        limit: int = 1_000,
+    ) -> Answer[list[Bar]]:
+        """The newest `limit` bars that start in `[start_us, end_us)`: the database's, with the cache's live newest bar.
+
+        The newest bar alone, without a range, is the cache's own matter.
+
+        Raises:
+            StoreUnavailableError: Both stores are away.
+        """
+
+        def newest(reader: MarketReader) -> list[Bar]:
+            return reader.bars(symbol, interval, start_us=None, end_us=None, limit=1)
+
+        def history(reader: MarketReader) -> list[Bar]:
+            return reader.bars(symbol, interval, start_us=start_us, end_us=end_us, limit=limit)
+
+        cached, cache_away = self._from_cache(newest)
+        live = [bar for bar in cached or [] if _starts_in(bar, start_us, end_us)]
+        if live and limit == 1 and start_us is None and end_us is None:
+            return self._bars_answer(live, "cache", degraded=False)
+        try:
+            stored = self._history.read(history)
+        except StoreUnavailableError:
+            if cache_away:
+                raise
+            return self._bars_answer(live, "cache", degraded=True)
+        overlaid, source = _overlay(stored, live, limit)
+        return self._bars_answer(overlaid, source, degraded=cache_away)
+
+    def symbols(self) -> list[str]:
+        """Configured symbols and those the stores have seen, sorted; remembered for a few seconds."""
+        with self._symbols_lock:
+            remembered = self._symbols
+        if remembered is not None and time.monotonic() < remembered[0]:
+            return remembered[1]
+        seen = set(self._configured)
+        for store in (self._cache, self._history):
+            try:
+                seen.update(store.read(lambda reader: reader.symbols()))
+            except StoreUnavailableError:
+                continue  # logged by the store; the configured symbols are known anyway
+        known = sorted(seen)
+        with self._symbols_lock:
+            self._symbols = (time.monotonic() + SYMBOLS_KEPT_SECONDS, known)
+        return known
+
+    def health(self) -> list[Health]:
+        """Asks every store whether it answers, never from memory."""
+        return [store.ping() for store in (self._cache, self._history)]
+
+    def _from_cache(self, query: Callable[[MarketReader], T]) -> tuple[T | None, bool]:
+        try:
+            found = self._cache.read(query)
+        except StoreUnavailableError:
+            CACHE_READS.labels("away").inc()
+            return None, True
+        CACHE_READS.labels("hit" if found else "miss").inc()
+        return found, False
+
+    def _ticks_answer(self, ticks: list[Tick], source: Source, *, degraded: bool) -> Answer[list[Tick]]:
+        newest = max((tick.received_time_us for tick in ticks), default=None)
+        return self._answer(ticks, source, degraded=degraded, received_us=newest)
+
+    def _bars_answer(self, bars: list[Bar], source: Source, *, degraded: bool) -> Answer[list[Bar]]:
+        newest = max((bar.last_received_time_us for bar in bars), default=None)
+        return self._answer(bars, source, degraded=degraded, received_us=newest)
+
+    def _answer(self, data: T, source: Source, *, degraded: bool, received_us: int | None) -> Answer[T]:
+        age = None if received_us is None else max(0, self._clock.now_us() - received_us) / MICROSECONDS
+        stale = age is None or age > self._stale_after_seconds
+        return Answer(data, source, degraded, stale, age)
+
+
+def _starts_in(bar: Bar, start_us: int | None, end_us: int | None) -> bool:
+    return (start_us is None or bar.start_us >= start_us) and (end_us is None or bar.start_us < end_us)
+
+
+def _merge_ticks(stored: list[Tick], cached: list[Tick], limit: int) -> tuple[list[Tick], Source]:
+    known = {(tick.provider, tick.trade_id) for tick in stored}
+    newer = [tick for tick in cached if (tick.provider, tick.trade_id) not in known]
+    if not newer:
+        return stored[-limit:], "database"
+    return sorted(stored + newer, key=lambda tick: tick.order)[-limit:], "both" if stored else "cache"
+
+
+def _overlay(stored: list[Bar], live: list[Bar], limit: int) -> tuple[list[Bar], Source]:
+    by_start = {bar.start_us: bar for bar in stored}
+    newer = [bar for bar in live if bar.start_us not in by_start or bar.version > by_start[bar.start_us].version]
+    if not newer:
+        return stored[-limit:], "database"
+    by_start.update((bar.start_us, bar) for bar in newer)
+    return [by_start[start] for start in sorted(by_start)][-limit:], "both" if stored else "cache"
