@@ -1,0 +1,121 @@
+"""Real servers for tests: started on first use, on free ports, in a temporary directory; stopped when the session ends.
+
+Every fixture here yields a `Settings` whose ports and passwords point at what runs. A server that this machine lacks is
+a failure, except InfluxDB, which is skipped unless MARKETSTREAM_REQUIRE_SERVERS=1.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from marketstream.launch.running import running
+from marketstream.launch.secrets import ensure_secrets
+from marketstream.launch.servers import Absent, Obtainable, all_servers
+from marketstream.settings import Settings, load_settings
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports nobody listens on, all different."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for listener in sockets:
+            listener.bind(("127.0.0.1", 0))
+        return [listener.getsockname()[1] for listener in sockets]
+
+
+def _isolated_settings(data_dir: Path) -> Settings:
+    """Settings with a port of their own for everything, and with generated passwords."""
+    kafka, controller, postgres, redis, influx, api, dashboard, metrics, spark, replay = free_ports(10)
+    ensure_secrets(data_dir)
+    return load_settings(
+        data_dir=data_dir,
+        kafka={"port": kafka, "controller_port": controller, "heap_mb": 256},
+        postgres={"port": postgres},
+        redis={"port": redis},
+        influx={"port": influx},
+        serving={"api_port": api, "dashboard_port": dashboard, "metrics_port": metrics},
+        streaming={"ui_port": spark},
+        replay={"port": replay},
+    )
+
+
+class ServerPool:
+    """Starts each server at most once."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.settings = _isolated_settings(data_dir)
+        self._servers = {server.name: server for server in all_servers(self.settings)}
+        self._started: set[str] = set()
+        self._stack = ExitStack()
+
+    def require(self, *names: str) -> Settings:
+        """Settings that point at these running servers."""
+        for name in names:
+            server = self._servers[name]
+            _skip_without_influxdb(name, server.availability())
+            if name not in self._started:
+                self._stack.enter_context(running(server, self.settings.data_dir / "logs" / f"{name}.log"))
+                self._started.add(name)
+        return self.settings
+
+    def close(self) -> None:
+        """Stops all of them, the newest first."""
+        self._stack.close()
+
+
+def _skip_without_influxdb(name: str, availability: object) -> None:
+    if name != "influxdb" or os.environ.get("MARKETSTREAM_REQUIRE_SERVERS") == "1":
+        return
+    if isinstance(availability, Absent):
+        pytest.skip(f"InfluxDB is not here: {availability.reason}")
+    if isinstance(availability, Obtainable):
+        pytest.skip("InfluxDB is not built yet: `make up` or `python -m marketstream.launch.influx_build` builds it")
+
+
+@pytest.fixture(scope="session")
+def isolated_settings() -> Callable[[Path], Settings]:
+    """`isolated_settings(data_dir)` gives settings with free ports and passwords of their own; nothing runs there."""
+    return _isolated_settings
+
+
+@pytest.fixture(scope="session")
+def _server_pool(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPool]:
+    pool = ServerPool(tmp_path_factory.mktemp("servers"))
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+@pytest.fixture(scope="session")
+def server_settings(_server_pool: ServerPool) -> Callable[..., Settings]:
+    """`server_settings("kafka", "redis")` gives settings that point at these, running."""
+    return _server_pool.require
+
+
+@pytest.fixture(scope="session")
+def kafka_settings(_server_pool: ServerPool) -> Settings:
+    """Settings that point at a running Kafka; topics are the test's to create, under random names."""
+    return _server_pool.require("kafka")
+
+
+@pytest.fixture(scope="session")
+def postgres_settings(_server_pool: ServerPool) -> Settings:
+    """Settings that point at a running PostgreSQL with its roles, its database and no tables."""
+    return _server_pool.require("postgres")
+
+
+@pytest.fixture(scope="session")
+def redis_settings(_server_pool: ServerPool) -> Settings:
+    """Settings that point at a running, empty Redis."""
+    return _server_pool.require("redis")
+
+
+@pytest.fixture(scope="session")
+def influx_settings(_server_pool: ServerPool) -> Settings:
+    """Settings that point at a running InfluxDB with its bucket."""
+    return _server_pool.require("influxdb")
