@@ -1,0 +1,126 @@
+"""The bars transform against an independent recomputation in polars."""
+
+import random
+from dataclasses import asdict
+
+import polars as pl
+import pytest
+from pyspark.sql import Row
+
+from marketstream.contracts.messages import decode_bar, encode
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Tick
+from marketstream.streaming.bars import TICK_SCHEMA, make_bars, parse_ticks, to_messages
+
+pytestmark = pytest.mark.spark
+
+INTERVALS = tuple(map(Interval.parse, ("1min", "5min", "15min")))
+DAY_US = 1_700_006_400_000_000  # 2023-11-15T00:00:00Z
+MINUTE_US = 60_000_000
+
+
+def tick(symbol, price, size, event_time_us, sequence):
+    return Tick(
+        symbol=symbol,
+        price=float(price),
+        size=float(size),
+        event_time_us=event_time_us,
+        received_time_us=event_time_us + 250,
+        provider="test",
+        trade_id=f"{symbol}-{sequence}",
+        sequence=sequence,
+    )
+
+
+def random_ticks(count):
+    chosen = random.Random(11)
+    ticks = []
+    for sequence in range(count):
+        # Coarse steps, so that many trades share a timestamp and many fall exactly on a bar's edge.
+        offset = chosen.randrange(0, 3 * 3600) * 1_000_000 if sequence % 3 else chosen.randrange(0, 180) * MINUTE_US
+        size = float(chosen.choice([0, 1, 7, 100, 2_500]))
+        ticks.append(tick(chosen.choice("ABC"), round(chosen.uniform(50, 60), 2), size, DAY_US + offset, sequence))
+    chosen.shuffle(ticks)
+    return ticks
+
+
+def oracle(ticks, interval):
+    frame = pl.DataFrame([asdict(t) for t in ticks]).sort("symbol", "event_time_us", "sequence")
+    start = (pl.col("event_time_us") // interval.us) * interval.us
+    return {
+        (row["symbol"], row["start_us"]): row
+        for row in frame.group_by("symbol", start.alias("start_us"), maintain_order=True)
+        .agg(
+            open=pl.col("price").first(),
+            high=pl.col("price").max(),
+            low=pl.col("price").min(),
+            close=pl.col("price").last(),
+            volume=pl.col("size").sum(),
+            notional=(pl.col("price") * pl.col("size")).sum(),
+            mean=pl.col("price").mean(),
+            trade_count=pl.len(),
+            last_event_time_us=pl.col("event_time_us").max(),
+        )
+        .iter_rows(named=True)
+    }
+
+
+def make(spark, ticks):
+    names = [part.split()[0] for part in TICK_SCHEMA.split(", ")]
+    rows = [Row(**{name: asdict(t)[name] for name in names}) for t in ticks]
+    frame = spark.createDataFrame(rows, TICK_SCHEMA)
+    return [decode_bar(bytes(row.value, "utf8")) for row in to_messages(make_bars(frame, INTERVALS)).collect()]
+
+
+def test_bars_equal_an_independent_recomputation(spark):
+    ticks = random_ticks(6_000)
+    bars = make(spark, ticks)
+    for interval in INTERVALS:
+        expected = oracle(ticks, interval)
+        made = {(bar.symbol, bar.start_us): bar for bar in bars if bar.interval == interval.name}
+        assert made.keys() == expected.keys()
+        for key, bar in made.items():
+            row = expected[key]
+            for field in ("open", "high", "low", "close", "volume", "trade_count", "last_event_time_us"):
+                assert getattr(bar, field) == row[field], (key, field)
+            vwap = row["notional"] / row["volume"] if row["volume"] else row["mean"]
+            assert bar.vwap == pytest.approx(vwap, rel=1e-9)
+            assert bar.end_us - bar.start_us == interval.us
+            assert bar.last_received_time_us == row["last_event_time_us"] + 250
+
+
+def test_equal_times_are_ordered_by_sequence_even_where_it_is_huge(spark):
+    huge = 9_223_372_036_854_775_807
+    bars = make(
+        spark,
+        [
+            tick("A", 11.0, 1, DAY_US, huge),
+            tick("A", 10.0, 1, DAY_US, huge - 2),
+            tick("A", 12.0, 1, DAY_US, huge - 1),
+        ],
+    )
+    assert {(bar.open, bar.close) for bar in bars} == {(10.0, 11.0)}
+
+
+def test_a_trade_on_the_edge_belongs_to_the_bar_that_starts_there(spark):
+    edge = DAY_US + 5 * MINUTE_US
+    bars = make(spark, [tick("A", 10, 1, edge - 1, 1), tick("A", 20, 1, edge, 2)])
+    five = sorted((bar.start_us, bar.close) for bar in bars if bar.interval == "5min")
+    assert five == [(DAY_US, 10.0), (edge, 20.0)]
+
+
+def test_messages_are_addressed_by_interval_and_symbol(spark):
+    frame = spark.createDataFrame([Row(value=bytearray(encode(tick("A", 10, 1, DAY_US, 1))))])
+    rows = to_messages(make_bars(parse_ticks(frame), INTERVALS)).collect()
+    assert {(row.topic, row.key) for row in rows} == {
+        ("aggregated_data_1min", "A"),
+        ("aggregated_data_5min", "A"),
+        ("aggregated_data_15min", "A"),
+    }
+
+
+def test_rows_that_are_no_tick_are_left_out(spark):
+    good = encode(tick("A", 10, 1, DAY_US, 1))
+    values = [b"", b"garbage", b"{}", b'{"symbol":"A"}', b"\xff\xfe", good[:-10], good]
+    frame = spark.createDataFrame([Row(value=bytearray(value)) for value in values])
+    assert [row.price for row in parse_ticks(frame).collect()] == [10.0]

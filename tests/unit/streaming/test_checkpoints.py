@@ -1,0 +1,94 @@
+import os
+from dataclasses import replace
+
+import pytest
+
+from marketstream.domain.errors import StreamingError
+from marketstream.streaming.checkpoints import CheckpointStore, QueryShape
+
+SHAPE = QueryShape(
+    transform_version=1,
+    mode="realtime",
+    intervals=("1min", "5min"),
+    source_partitions=4,
+    shuffle_partitions=1,
+    source="topic-a",
+)
+REACH_BACK_SECONDS = 310
+
+
+@pytest.fixture
+def store(tmp_path):
+    return CheckpointStore(tmp_path / "bars", reach_back_seconds=REACH_BACK_SECONDS)
+
+
+def commit(checkpoint, batch, *, at_seconds):
+    commits = checkpoint.path / "commits"
+    commits.mkdir(exist_ok=True)
+    entry = commits / str(batch)
+    entry.write_text("v1")
+    os.utime(entry, (at_seconds, at_seconds))
+    (commits / f".{batch}.crc").write_text("")
+
+
+def test_the_first_reads_from_the_oldest_tick(store):
+    checkpoint = store.open(SHAPE)
+    assert checkpoint.source_options == {"startingOffsets": "earliest"}
+    assert checkpoint.path.is_dir()
+
+
+def test_the_same_shape_resumes(store):
+    first = store.open(SHAPE)
+    again = store.open(SHAPE)
+    assert again.path == first.path
+    assert "resuming" in again.reason
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"mode": "microbatch"}, "mode realtime → microbatch"),
+        ({"source_partitions": 8}, "source_partitions 4 → 8"),
+        ({"transform_version": 2}, "transform_version 1 → 2"),
+        ({"intervals": ("1min",)}, "intervals"),
+    ],
+)
+def test_another_shape_starts_afresh_where_open_bars_began(store, change, said):
+    first = store.open(SHAPE)
+    commit(first, 3, at_seconds=1_700_000_000)
+    commit(first, 4, at_seconds=1_700_000_060)
+    fresh = store.open(replace(SHAPE, **change))
+    assert fresh.path != first.path
+    assert not first.path.exists()
+    assert said in fresh.reason
+    start_ms = int(fresh.source_options["startingTimestamp"])
+    assert 1_700_000_060_000 - start_ms >= REACH_BACK_SECONDS * 1_000
+    assert fresh.source_options["startingOffsetsByTimestampStrategy"] == "latest"
+
+
+def test_a_fresh_one_that_never_committed_keeps_its_start_when_resumed_or_replaced(store):
+    commit(store.open(SHAPE), 0, at_seconds=1_700_000_000)
+    fresh = store.open(replace(SHAPE, mode="microbatch"))
+    assert store.open(replace(SHAPE, mode="microbatch")).source_options == fresh.source_options
+    assert store.open(SHAPE).source_options == fresh.source_options
+
+
+def test_a_topic_created_anew_is_read_from_its_oldest_tick(store):
+    commit(store.open(SHAPE), 0, at_seconds=1_700_000_000)
+    assert store.open(replace(SHAPE, source="topic-b")).source_options == {"startingOffsets": "earliest"}
+
+
+def test_rotation_replaces_the_current_one(store):
+    first = store.open(SHAPE)
+    commit(first, 0, at_seconds=1_700_000_000)
+    rotated = store.rotate(SHAPE, "state holds 6000000 bars")
+    assert rotated.path != first.path
+    assert "startingTimestamp" in rotated.source_options
+    assert store.open(SHAPE).path == rotated.path
+
+
+def test_a_damaged_pointer_says_what_to_do(store, tmp_path):
+    store.open(SHAPE)
+    (tmp_path / "bars" / "current.json").write_text("{")
+    with pytest.raises(StreamingError, match="remove the folder"):
+        store.open(SHAPE)
