@@ -1,4 +1,4 @@
-"""Resolves the jars named in `infra/jvm/ivy.xml` with the Ivy inside pyspark. Writes: `<cache>/jars/{kafka,spark}`.
+"""Resolves the jars named in `infra/jvm/ivy.xml` with the Ivy inside pyspark. Writes: `<cache>/jars/{kafka,spark,jmx}`.
 
 Run as a program (`python -m marketstream.launch.jars`) it fetches what is missing and reports its progress in lines.
 """
@@ -22,11 +22,12 @@ from marketstream.settings import cache_dir
 
 KAFKA = "kafka"
 SPARK = "spark"
+JMX = "jmx"
 _PATTERN = "[artifact]-[revision].[ext]"
 
 
 def jars_directory(configuration: str) -> Path:
-    """The folder that holds, or will hold, the jars of `kafka` or `spark`."""
+    """The folder that holds, or will hold, the jars of `kafka`, `spark` or `jmx`."""
     return cache_dir() / "jars" / configuration
 
 
@@ -43,7 +44,7 @@ def ensure_jars(report: Callable[[str], None]) -> None:
         LaunchError: No Java, no network, or a version that doesn't exist.
     """
     with _locked(cache_dir() / "jars"):
-        for configuration in (KAFKA, SPARK):
+        for configuration in (KAFKA, SPARK, JMX):
             if not jars_present(configuration):
                 _resolve(configuration, report)
 
