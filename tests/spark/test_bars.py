@@ -11,6 +11,7 @@ from marketstream.contracts.messages import decode_bar, encode
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Tick
 from marketstream.streaming.bars import TICK_SCHEMA, make_bars, parse_ticks, to_messages
+from oracle import differences, expected_bars
 
 pytestmark = pytest.mark.spark
 
@@ -44,27 +45,6 @@ def random_ticks(count):
     return ticks
 
 
-def oracle(ticks, interval):
-    frame = pl.DataFrame([asdict(t) for t in ticks]).sort("symbol", "event_time_us", "sequence")
-    start = (pl.col("event_time_us") // interval.us) * interval.us
-    return {
-        (row["symbol"], row["start_us"]): row
-        for row in frame.group_by("symbol", start.alias("start_us"), maintain_order=True)
-        .agg(
-            open=pl.col("price").first(),
-            high=pl.col("price").max(),
-            low=pl.col("price").min(),
-            close=pl.col("price").last(),
-            volume=pl.col("size").sum(),
-            notional=(pl.col("price") * pl.col("size")).sum(),
-            mean=pl.col("price").mean(),
-            trade_count=pl.len(),
-            last_event_time_us=pl.col("event_time_us").max(),
-        )
-        .iter_rows(named=True)
-    }
-
-
 def make(spark, ticks):
     names = [part.split()[0] for part in TICK_SCHEMA.split(", ")]
     rows = [Row(**{name: asdict(t)[name] for name in names}) for t in ticks]
@@ -76,17 +56,11 @@ def test_bars_equal_an_independent_recomputation(spark):
     ticks = random_ticks(6_000)
     bars = make(spark, ticks)
     for interval in INTERVALS:
-        expected = oracle(ticks, interval)
-        made = {(bar.symbol, bar.start_us): bar for bar in bars if bar.interval == interval.name}
-        assert made.keys() == expected.keys()
-        for key, bar in made.items():
-            row = expected[key]
-            for field in ("open", "high", "low", "close", "volume", "trade_count", "last_event_time_us"):
-                assert getattr(bar, field) == row[field], (key, field)
-            vwap = row["notional"] / row["volume"] if row["volume"] else row["mean"]
-            assert bar.vwap == pytest.approx(vwap, rel=1e-9)
-            assert bar.end_us - bar.start_us == interval.us
-            assert bar.last_received_time_us == row["last_event_time_us"] + 250
+        made = [bar for bar in bars if bar.interval == interval.name]
+        expected = expected_bars(pl.DataFrame([asdict(t) for t in ticks]), interval.name)
+        assert differences(expected, {(bar.symbol, bar.start_us): asdict(bar) for bar in made}) == []
+        assert {bar.end_us - bar.start_us for bar in made} == {interval.us}
+        assert all(bar.last_received_time_us == bar.last_event_time_us + 250 for bar in made)
 
 
 def test_equal_times_are_ordered_by_sequence_even_where_it_is_huge(spark):

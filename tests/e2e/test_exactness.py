@@ -1,0 +1,141 @@
+"""Every bar of a replayed day, in the database and over REST, equals its recomputation from the trade file."""
+
+from pathlib import Path
+
+import polars as pl
+import psycopg2
+import pytest
+
+from marketstream.testing.exactness import exactness_trades
+from marketstream.testing.platform import Platform, eventually
+from marketstream.testing.trades import write_trades
+from oracle import INTERVAL_US, differences, expected_bars
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+RECORDING = Path(__file__).resolve().parents[3] / "shared" / "data" / "us_equity_trades_20131007.csv.gz"
+LIMIT_SECONDS = 300
+
+
+@pytest.fixture(scope="module", params=["made", "recorded"])
+def trade_file(request, tmp_path_factory):
+    if request.param == "recorded":
+        if not RECORDING.exists():
+            pytest.skip("the recorded day of IBM and BAC is not on this machine")
+        return RECORDING
+    path = tmp_path_factory.mktemp("trades") / "made.csv"
+    write_trades(exactness_trades(30_000, ["AAA", "BBB", "CCC"], hours=2.0), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def trades(trade_file):
+    return pl.read_csv(trade_file)
+
+
+@pytest.fixture
+def start(tmp_path, trade_file, trades):
+    def environment(**more):
+        return {
+            "PROVIDERS": "polygon",
+            "POLYGON__API_KEY": "replay",
+            "SYMBOLS": ",".join(trades["symbol"].unique()),
+            "REPLAY__FILE": str(trade_file),
+            "REPLAY__SPEED": "max",
+        } | more
+
+    def make(**more):
+        platform = Platform(tmp_path / "data", environment(**more))
+        platform.environment["MARKETSTREAM_POLYGON__WEBSOCKET_URL"] = (
+            f"ws://127.0.0.1:{platform.environment['MARKETSTREAM_REPLAY__PORT']}/stocks"
+        )
+        return platform
+
+    return make
+
+
+@pytest.mark.parametrize("trigger", ["realtime", "500 milliseconds"])
+def test_every_bar_is_exact(start, trades, trigger):
+    with start(STREAMING__TRIGGER=trigger) as platform:
+        wait_for_all(platform, trades)
+        check(platform, trades)
+
+
+def test_every_bar_is_exact_though_spark_and_each_writer_are_killed(start, trades):
+    # Slow enough that each kill comes in the middle of the day.
+    span_seconds = (trades["event_time_us"].max() - trades["event_time_us"].min()) / 1e6
+    with start(REPLAY__SPEED=str(round(span_seconds / 40))) as platform:
+        for number, name in enumerate(("bars", "redis-writer", "timescale-writer", "influx-writer", "bars"), start=1):
+            wait_for_share(platform, trades, number * 0.15)
+            if platform.service(name)["state"] == "absent":
+                continue
+            killed = platform.kill(name)
+            eventually(
+                lambda name=name, killed=killed: platform.service(name)["pid"] not in (None, killed),
+                within_seconds=120,
+                what=f"{name} to be started again",
+            )
+        wait_for_all(platform, trades)
+        check(platform, trades)
+        assert platform.service("bars")["restarts"] >= 2
+
+
+def wait_for_all(platform, trades):
+    expected = dict.fromkeys(INTERVAL_US, trades.height)
+    eventually(lambda: counted(platform) == expected or None, within_seconds=LIMIT_SECONDS, what=f"bars of {expected}")
+
+
+def wait_for_share(platform, trades, share):
+    eventually(
+        lambda: query(platform, "select count(*) from tick_data")[0][0] >= share * trades.height,
+        within_seconds=LIMIT_SECONDS,
+        what=f"{share:.0%} of the ticks",
+    )
+
+
+def counted(platform):
+    rows = query(platform, "select interval, sum(trade_count) from aggregated_data group by interval")
+    return {interval: int(count) for interval, count in rows}
+
+
+def check(platform, trades):
+    for interval in INTERVAL_US:
+        expected = expected_bars(trades, interval)
+        assert differences(expected, bars_in_database(platform, interval)) == []
+        assert differences(expected, bars_over_rest(platform, trades, interval)) == []
+    stored = query(platform, "select count(*), count(distinct (symbol, trade_id)), sum(size) from tick_data")
+    assert stored == [(trades.height, trades.height, float(trades["size"].sum()))]
+
+
+def bars_in_database(platform, interval):
+    columns = "symbol, open, high, low, close, volume, vwap, trade_count"
+    times = ", ".join(f"(extract(epoch from {name}) * 1000000)::bigint" for name in ("start_time", "last_event_time"))
+    rows = query(platform, f"select {columns}, {times} from aggregated_data where interval = %s", interval)  # noqa: S608  # constants
+    names = [*columns.split(", "), "start_us", "last_event_time_us"]
+    return {(row[0], row[-2]): dict(zip(names, row, strict=True)) for row in rows}
+
+
+def bars_over_rest(platform, trades, interval):
+    bars = {}
+    for symbol in trades["symbol"].unique():
+        response = platform.get(f"/api/v1/aggregated/{symbol}", window=interval, limit=10_000)
+        assert response.status_code == 200, response.text
+        bars |= {(symbol, bar["start_us"]): bar for bar in response.json()["bars"]}
+    return bars
+
+
+def query(platform, sql, *parameters):
+    options = platform.settings.postgres
+    with (
+        psycopg2.connect(
+            host=options.host,
+            port=options.port,
+            dbname=options.database,
+            user=options.reader,
+            password=options.reader_password.get_secret_value(),
+            options=f"-c search_path={options.schema_name}",
+        ) as connection,
+        connection.cursor() as cursor,
+    ):
+        cursor.execute(sql, parameters)
+        return cursor.fetchall()

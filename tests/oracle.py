@@ -1,0 +1,45 @@
+"""Bars recomputed offline in polars, sharing no code with the platform."""
+
+import polars as pl
+
+INTERVAL_US = {"1min": 60_000_000, "5min": 300_000_000, "15min": 900_000_000}
+EXACT_FIELDS = ("open", "high", "low", "close", "volume", "trade_count", "last_event_time_us")
+VWAP_RELATIVE = 1e-9
+
+
+def expected_bars(trades: pl.DataFrame, interval: str) -> dict[tuple[str, int], dict]:
+    """Every bar of one interval by (symbol, start in µs).
+
+    `trades` has symbol, event_time_us, sequence, price and size.
+    """
+    length = INTERVAL_US[interval]
+    ordered = trades.sort("symbol", "event_time_us", "sequence")
+    start = (pl.col("event_time_us") // length * length).alias("start_us")
+    bars = ordered.group_by("symbol", start, maintain_order=True).agg(
+        open=pl.col("price").first(),
+        high=pl.col("price").max(),
+        low=pl.col("price").min(),
+        close=pl.col("price").last(),
+        volume=pl.col("size").cast(pl.Float64).sum(),
+        notional=(pl.col("price") * pl.col("size")).sum(),
+        mean=pl.col("price").mean(),
+        trade_count=pl.len(),
+        last_event_time_us=pl.col("event_time_us").max(),
+    )
+    vwap = pl.when(pl.col("volume") > 0).then(pl.col("notional") / pl.col("volume")).otherwise(pl.col("mean"))
+    rows = bars.with_columns(vwap=vwap).iter_rows(named=True)
+    return {(row["symbol"], row["start_us"]): row for row in rows}
+
+
+def differences(expected: dict[tuple[str, int], dict], actual: dict[tuple[str, int], dict]) -> list[str]:
+    """Every way in which `actual` bars are not the expected ones; empty when all are equal."""
+    found = [f"missing {key}" for key in expected.keys() - actual.keys()]
+    found += [f"unexpected {key}" for key in actual.keys() - expected.keys()]
+    for key in expected.keys() & actual.keys():
+        want, have = expected[key], actual[key]
+        found += [
+            f"{key} {name}: {have[name]} is not {want[name]}" for name in EXACT_FIELDS if have[name] != want[name]
+        ]
+        if abs(have["vwap"] - want["vwap"]) > VWAP_RELATIVE * abs(want["vwap"]):
+            found.append(f"{key} vwap: {have['vwap']} is not {want['vwap']}")
+    return found
