@@ -4,8 +4,8 @@ Layout under `<data_dir>/checkpoints/<query>/`: `current.json` names the folder 
 
 A fresh checkpoint after an earlier one starts reading where every bar that could still change began: the earlier one's
 last commit, less the longest interval and the lateness, by the time the ticks were received. Bars cut by that point
-come out with fewer trades than their stored versions, which readers therefore keep. Without an earlier one it starts at the
-oldest tick.
+come out with fewer trades than their stored versions, which readers therefore keep. Without an earlier one it starts at
+the oldest tick.
 """
 
 import shutil

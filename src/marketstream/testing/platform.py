@@ -121,9 +121,8 @@ class Platform:
             cwd=self._folder.parent,
         )
         if check and done.returncode:
-            raise RuntimeError(
-                f"marketstream {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
-            )
+            said = f"{done.stdout}{done.stderr}"
+            raise RuntimeError(f"marketstream {' '.join(arguments)} ended with {done.returncode}:\n{said}")
         return done
 
     def status(self) -> dict[str, Any]:
