@@ -28,6 +28,8 @@ _log = get_logger("metrics")
 
 CONSUMER_LAG = "marketstream_consumer_lag_messages"
 LAST_TICK_AGE = "marketstream_last_tick_age_seconds"
+DISK_FREE = "marketstream_disk_free_bytes"
+DISK_SIZE = "marketstream_disk_size_bytes"
 PROBE_SUCCESS = "marketstream_probe_success"
 
 
@@ -74,6 +76,19 @@ class ProbeCollector(Collector):
                 success.add_metric([probe.name], 1)
                 yield family
         yield success
+
+
+def disk_probes(directory: Path) -> tuple[Probe, ...]:
+    """Room on the disk that holds a directory, or will hold it."""
+    existing = next(path for path in (directory, *directory.parents) if path.exists())
+
+    def usage(field: str) -> Mapping[str, float]:
+        return {"": float(getattr(psutil.disk_usage(str(existing)), field))}
+
+    return (
+        Probe(name=DISK_FREE, documentation="Free bytes under data_dir", label=None, read=lambda: usage("free")),
+        Probe(name=DISK_SIZE, documentation="Size in bytes of data_dir's disk", label=None, read=lambda: usage("total")),
+    )
 
 
 class ProcessFilesCollector(MultiProcessCollector):

@@ -1,0 +1,5 @@
+"""Lets `python -m marketstream` run the `marketstream` command."""
+
+from marketstream.cli import main
+
+main()
