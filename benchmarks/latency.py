@@ -210,10 +210,10 @@ def evaluate(stamped: list, bars: list, watches: Watches, began_us: int, ended_u
     print("from the socket's receive to:")
     figures["redis tick"] = report("(a) tick in Redis", delays["redis tick"], "p99 ≤ 20?")
     figures["redis bar"] = report("(b) bar with it in Redis, through Spark", delays["redis bar"], "p99 ≤ 100?")
-    figures["rest bar"] = report("(c) bar with it over REST (one symbol)", delays["rest bar"])
-    figures["postgres tick"] = report("(d) tick in PostgreSQL (one symbol)", delays["postgres tick"], "p99 ≤ 1000?")
+    figures["rest bar"] = report("(c) bar with it over REST", delays["rest bar"])
+    figures["postgres tick"] = report("(d) tick in PostgreSQL", delays["postgres tick"], "p99 ≤ 1000?")
     figures["postgres bar"] = report(
-        "(d) bar with it in PostgreSQL (one symbol)", delays["postgres bar"], "p99 ≤ 1000?"
+        "(d) bar with it in PostgreSQL", delays["postgres bar"], "p99 ≤ 1000?"
     )
     print("\nby stage:")
     produced = [at - tick.received_time_us / 1_000 for at, tick in inside]

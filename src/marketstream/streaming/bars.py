@@ -2,7 +2,7 @@
 
 Every tick is exploded into one row per interval and grouped by (symbol, interval, start), so one stateful query makes
 the bars of all intervals. There is no watermark: it would be global, and one symbol's new day would silently drop
-another's old one. Lateness is decided where ticks are validated; state is bounded by `marketstream.streaming.checkpoints`.
+another's old one. Lateness is decided where ticks are validated; `marketstream.streaming.job` bounds the state.
 """
 
 from pyspark.sql import Column, DataFrame
