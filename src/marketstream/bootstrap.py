@@ -42,6 +42,13 @@ def run_influx_writer(settings: Settings) -> None:
     run_influx(settings)
 
 
+def migrate(settings: Settings) -> None:
+    """Brings the database's tables up to date."""
+    from marketstream.storage.timescale.migrate import migrate as run_migrations
+
+    run_migrations(settings.postgres)
+
+
 def build_market_data(settings: Settings) -> "MarketData":
     """What REST and screens read: Redis first, then PostgreSQL. Nothing connects before the first request."""
     from marketstream.serving.market_data import MarketData
@@ -81,9 +88,10 @@ def run_metrics(settings: Settings) -> None:
     """The Prometheus exporter of all processes, with what only the broker knows."""
     from marketstream.bus.inspector import KafkaInspector
     from marketstream.bus.probes import kafka_probes
-    from marketstream.observability.exporter import ProbeCollector, run
+    from marketstream.observability.exporter import ProbeCollector, disk_probes, run
 
-    run(settings, [ProbeCollector(kafka_probes(KafkaInspector(settings.kafka.bootstrap_servers)))])
+    inspector = KafkaInspector(settings.kafka.bootstrap_servers)
+    run(settings, [ProbeCollector((*kafka_probes(inspector), *disk_probes(settings.data_dir)))])
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def disk_probes(directory: Path) -> tuple[Probe, ...]:
 
     return (
         Probe(name=DISK_FREE, documentation="Free bytes under data_dir", label=None, read=lambda: usage("free")),
-        Probe(name=DISK_SIZE, documentation="Size in bytes of data_dir's disk", label=None, read=lambda: usage("total")),
+        Probe(name=DISK_SIZE, documentation="Bytes of data_dir's disk", label=None, read=lambda: usage("total")),
     )
 
 

@@ -22,6 +22,7 @@ WRITE_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 WRITE_FAILURES = Counter("marketstream_write_failures_total", "Batch writes that failed and are retried", ["writer"])
+SKIPPED = Counter("marketstream_skipped_total", "Messages a writer had no need to store", ["writer", "reason"])
 UNDECODABLE = Counter(
     "marketstream_undecodable_total", "Messages that don't fit their topic's schema", ["writer", "topic"]
 )
