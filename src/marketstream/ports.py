@@ -1,6 +1,6 @@
 """The protocols between the stages and the world. Constructors open nothing; `setup`, `stream` and `poll` do."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,8 +42,8 @@ class Provider(Protocol):
     def name(self) -> str:
         """The provider's name, as in settings and messages."""
 
-    def stream(self) -> AsyncIterator[Frame]:
-        """Yields parsed frames until the connection ends.
+    def stream(self) -> AsyncGenerator[Frame, None]:
+        """Yields parsed frames until the connection ends; closing the generator closes the connection.
 
         Raises:
             ProviderError: The provider refused the key or the subscription, or broke the protocol.

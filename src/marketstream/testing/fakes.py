@@ -4,7 +4,7 @@ Each keeps its port's promises (`tests/contract` runs the same suite on these an
 happened to it as plain attributes. None starts a thread or waits.
 """
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -281,7 +281,7 @@ class ScriptedProvider(Provider):
         """The provider's name."""
         return self.provider_name
 
-    async def stream(self) -> AsyncIterator[Frame]:
+    async def stream(self) -> AsyncGenerator[Frame, None]:
         """Yields the next connection's frames, then returns or raises as scripted."""
         script = self.connections[self.opened] if self.opened < len(self.connections) else ()
         self.opened += 1
