@@ -1,1 +1,1 @@
-"""One folder per market-data provider: `config`, `parse`, `client`."""
+"""One folder per market-data provider: `config`, `parse`, `client`; beside them what they share."""

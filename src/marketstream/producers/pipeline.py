@@ -1,0 +1,97 @@
+"""Takes frames and feed events to Kafka: validates ticks, makes dead letters, and waits where Kafka is behind.
+
+Writes: `tick_data` (key: symbol), `dead_letter_queue` (key: symbol, else provider), `feed_events` (key: provider).
+"""
+
+import asyncio
+import time
+
+from marketstream.contracts.messages import DeadLetter, FeedEvent, encode
+from marketstream.contracts.topics import DEAD_LETTERS, FEED_EVENTS, TICKS
+from marketstream.domain.errors import BusBackpressureError
+from marketstream.domain.market import Tick
+from marketstream.domain.outcomes import Rejected
+from marketstream.observability import metrics
+from marketstream.ports import Clock, Frame, Publisher
+from marketstream.producers.validation import Refusal, TickValidator, Verdict
+from marketstream.providers.frames import split_array
+
+
+class Pipeline:
+    """The way from a frame to the topics. Every trade ends on `tick_data`, as a dead letter, or counted as a duplicate.
+
+    Args:
+        publisher: Takes the messages.
+        validator: Judges the ticks.
+        clock: Says what is ahead of now.
+    """
+
+    def __init__(self, publisher: Publisher, validator: TickValidator, clock: Clock) -> None:
+        self._publisher = publisher
+        self._validator = validator
+        self._clock = clock
+
+    async def handle(self, frame: Frame) -> None:
+        """Publishes what is in a frame; waits as long as Kafka's queue is full.
+
+        Raises:
+            BusError: Kafka refused a message.
+        """
+        accepted = duplicates = 0
+        now_us = self._clock.now_us()
+        for index, outcome in enumerate(frame.outcomes):
+            if isinstance(outcome, Rejected):
+                await self._refuse(outcome)
+                continue
+            verdict = self._validator.judge(outcome, now_us)
+            if verdict is Verdict.ACCEPTED:
+                await self._publish(TICKS, outcome.symbol, encode(outcome), outcome.provider)
+                accepted += 1
+            elif verdict is Verdict.DUPLICATE:
+                duplicates += 1
+            else:
+                await self._refuse(_rejected(outcome, verdict, _raw_of(frame, index)))
+        if accepted:
+            metrics.TICKS_PUBLISHED.labels(frame.outcomes[0].provider).inc(accepted)
+        if duplicates:
+            metrics.DUPLICATES.labels(frame.outcomes[0].provider).inc(duplicates)
+
+    async def announce(self, event: FeedEvent) -> None:
+        """Publishes what happened to a feed.
+
+        Raises:
+            BusError: Kafka refused a message.
+        """
+        await self._publish(FEED_EVENTS, event.provider, encode(event), event.provider)
+
+    async def _refuse(self, rejected: Rejected) -> None:
+        metrics.REJECTED.labels(rejected.provider, rejected.reason.value).inc()
+        letter = encode(DeadLetter.of(rejected))
+        await self._publish(DEAD_LETTERS, rejected.symbol or rejected.provider, letter, rejected.provider)
+
+    async def _publish(self, topic: str, key: str, value: bytes, provider: str) -> None:
+        while True:
+            try:
+                self._publisher.publish(topic, key, value)
+                return
+            except BusBackpressureError as full:
+                started = time.monotonic()
+                await asyncio.sleep(full.retry_after_seconds)
+                metrics.BACKPRESSURE_SECONDS.labels(provider).inc(time.monotonic() - started)
+
+
+def _rejected(tick: Tick, refusal: Refusal, raw: bytes) -> Rejected:
+    return Rejected(
+        raw=raw,
+        reason=refusal.reason,
+        detail=refusal.detail,
+        provider=tick.provider,
+        received_time_us=tick.received_time_us,
+        symbol=tick.symbol,
+    )
+
+
+def _raw_of(frame: Frame, index: int) -> bytes:
+    """The trade's own bytes where the frame is an array with one element an outcome, else the frame's."""
+    elements = split_array(frame.raw) if len(frame.outcomes) > 1 else None
+    return elements[index] if elements and len(elements) == len(frame.outcomes) else frame.raw

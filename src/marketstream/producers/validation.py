@@ -1,0 +1,127 @@
+"""Decides which parsed ticks go on: known symbol, sane time, in time, not seen before. Pure; the time is passed in.
+
+Lateness is decided here and nowhere else, against the symbol's own newest event time, so that what is on `tick_data` is
+exactly what bars contain.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from marketstream.domain.market import Tick
+from marketstream.domain.outcomes import Reason
+
+_EARLIEST_US = 631_152_000_000_000  # 1990-01-01
+_DAY_US = 86_400_000_000
+
+
+class Verdict(Enum):
+    """What becomes of a tick that is not refused."""
+
+    ACCEPTED = auto()
+    DUPLICATE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a tick is refused."""
+
+    reason: Reason
+    detail: str
+
+
+class _Recent:
+    """One symbol's newest event time, and the identities of its ticks by span of one lateness.
+
+    A tick in time is less than two spans behind the newest, so the older spans can go: memory is bounded by what a
+    symbol trades in three spans.
+    """
+
+    __slots__ = ("newest_us", "spans")
+
+    def __init__(self) -> None:
+        self.newest_us = 0
+        self.spans: dict[int, set[tuple[str, str]]] = {}
+
+
+class TickValidator:
+    """Judges ticks in their order of arrival and remembers what it accepted.
+
+    Args:
+        symbols: Canonical symbols that are known.
+        allowed_lateness_seconds: A tick further behind its symbol's newest event time is late.
+    """
+
+    def __init__(self, symbols: Iterable[str], allowed_lateness_seconds: float) -> None:
+        self._lateness_us = round(allowed_lateness_seconds * 1_000_000)
+        self._span_us = max(self._lateness_us, 1_000_000)
+        self._recent = {symbol: _Recent() for symbol in symbols}
+
+    def judge(self, tick: Tick, now_us: int) -> Verdict | Refusal:
+        """The verdict on the next tick. Equal times with distinct ids are distinct trades.
+
+        Args:
+            tick: A parsed tick.
+            now_us: The current time, µs UTC.
+        """
+        recent = self._recent.get(tick.symbol)
+        if recent is None:
+            return Refusal(Reason.UNKNOWN_SYMBOL, f"{tick.symbol} is none of the configured symbols")
+        time_us = tick.event_time_us
+        behind_us = recent.newest_us - time_us
+        if behind_us > self._lateness_us:
+            return self._late_or_senseless(time_us, behind_us)
+        if time_us > now_us + _DAY_US or time_us < _EARLIEST_US:
+            return _senseless(time_us)
+        return self._remember(recent, tick, behind_us)
+
+    def restore(self, ticks: Iterable[Tick]) -> None:
+        """Takes ticks that were published before, in any order, so that none of them is accepted again."""
+        for tick in ticks:
+            recent = self._recent.get(tick.symbol)
+            if recent is not None:
+                self._remember(recent, tick, recent.newest_us - tick.event_time_us)
+        for recent in self._recent.values():
+            self._forget(recent)
+
+    def newest_us(self, symbol: str) -> int | None:
+        """The symbol's newest accepted event time, µs UTC."""
+        recent = self._recent.get(symbol)
+        return recent.newest_us or None if recent else None
+
+    def remembered(self) -> int:
+        """How many identities are held."""
+        return sum(len(span) for recent in self._recent.values() for span in recent.spans.values())
+
+    def _remember(self, recent: _Recent, tick: Tick, behind_us: int) -> Verdict:
+        identity = (tick.provider, tick.trade_id)
+        spans = recent.spans
+        for known in spans.values():
+            if identity in known:
+                return Verdict.DUPLICATE
+        index = tick.event_time_us // self._span_us
+        span = spans.get(index)
+        if span is None:
+            span = spans[index] = set()
+        span.add(identity)
+        if behind_us < 0:
+            recent.newest_us = tick.event_time_us
+            if len(spans) > 2:
+                self._forget(recent)
+        return Verdict.ACCEPTED
+
+    def _forget(self, recent: _Recent) -> None:
+        oldest = (recent.newest_us - self._lateness_us) // self._span_us
+        recent.spans = {index: span for index, span in recent.spans.items() if index >= oldest}
+
+    def _late_or_senseless(self, time_us: int, behind_us: int) -> Refusal:
+        if time_us < _EARLIEST_US:
+            return _senseless(time_us)
+        allowed = self._lateness_us / 1_000_000
+        return Refusal(
+            Reason.LATE, f"{behind_us / 1_000_000:g} s behind its symbol's newest; {allowed:g} s are allowed"
+        )
+
+
+def _senseless(time_us: int) -> Refusal:
+    return Refusal(Reason.TIME_OUT_OF_RANGE, f"{time_us} µs is before 1990 or more than a day ahead of now")

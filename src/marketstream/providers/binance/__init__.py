@@ -1,0 +1,1 @@
+"""Binance spot: aggregate trades over its public WebSocket streams; no key needed."""

@@ -1,0 +1,11 @@
+"""The wall clock that stamps received frames."""
+
+import time
+
+
+class SystemClock:
+    """A `Clock` on the operating system's time."""
+
+    def now_us(self) -> int:
+        """Microseconds UTC since the epoch."""
+        return time.time_ns() // 1_000

@@ -1,0 +1,1 @@
+"""Polygon, now Massive: US stocks' trades over its WebSocket API."""

@@ -1,0 +1,30 @@
+"""The adapters by name: the one list a new provider is added to."""
+
+from collections.abc import Callable
+
+from marketstream.domain.errors import ConfigurationError
+from marketstream.ports import Clock, Provider
+from marketstream.providers.auto import Feed
+from marketstream.providers.binance import client as binance
+from marketstream.providers.polygon import client as polygon
+from marketstream.providers.states import StateListener
+from marketstream.settings import ProviderSettings, Settings
+
+Factory = Callable[[ProviderSettings, Settings, Clock, StateListener], Provider]
+
+FACTORIES: dict[str, Factory] = {
+    "binance": binance.create,
+    "polygon": polygon.create,
+}
+
+
+def create_provider(feed: Feed, settings: Settings, clock: Clock, on_state: StateListener) -> Provider:
+    """The feed's adapter; opens nothing.
+
+    Raises:
+        ConfigurationError: No adapter of this name exists.
+    """
+    factory = FACTORIES.get(feed.provider)
+    if factory is None:
+        raise ConfigurationError(f"MARKETSTREAM_PROVIDERS: {feed.provider!r} is none of {', '.join(FACTORIES)}")
+    return factory(feed.endpoint, settings, clock, on_state)
