@@ -40,6 +40,13 @@ def topics() -> None:
 
 
 @app.command()
+def migrate() -> None:
+    """Brings the database's tables up to date, as their owner."""
+    bootstrap.migrate(load_settings())
+    Console().print("the tables are up to date", highlight=False)
+
+
+@app.command()
 def schemas(
     write: Annotated[bool, typer.Option(help="Bring the files up to date.")] = False,
     breaking: Annotated[bool, typer.Option(help="Let --write break those who read the topics.")] = False,

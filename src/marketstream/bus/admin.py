@@ -1,6 +1,8 @@
 """Creates the topics and reads consumer lag. Writes: every topic's settings."""
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from collections.abc import Sequence
+
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic  # re-exported by .admin, but not to type checkers
 
@@ -33,6 +35,40 @@ def ensure_topics(bootstrap_servers: str, topics: tuple[str, ...], partitions: i
     except KafkaException as error:
         raise BusError(f"Kafka at {bootstrap_servers}: {error}") from error
     return missing
+
+
+def partition_count(bootstrap_servers: str, topic: str) -> int:
+    """How many partitions the topic has.
+
+    Raises:
+        BusError: The broker is away or has no such topic.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers})
+    try:
+        count = len(admin.list_topics(topic, timeout=10).topics[topic].partitions)
+    except KafkaException as error:
+        raise BusError(f"Kafka at {bootstrap_servers}: {error}") from error
+    if not count:
+        raise BusError(f"Kafka at {bootstrap_servers} has no topic {topic}")
+    return count
+
+
+def topic_ids(bootstrap_servers: str, topics: Sequence[str]) -> dict[str, str]:
+    """The broker's own identity of each topic: a topic deleted and created again, here or elsewhere, has another.
+
+    Raises:
+        BusError: The broker is away, or lacks a topic.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 2})
+    try:
+        futures = admin.describe_topics(TopicCollection(list(topics)), request_timeout=5.0)
+        ids = {topic: future.result(timeout=10).topic_id for topic, future in futures.items()}
+    except (KafkaException, TimeoutError) as error:
+        raise BusError(f"Kafka at {bootstrap_servers}: {error}") from error
+    return {
+        topic: f"{uuid.get_most_significant_bits():x}.{uuid.get_least_significant_bits():x}"
+        for topic, uuid in ids.items()
+    }
 
 
 def consumer_lag(bootstrap_servers: str, group: str, topics: tuple[str, ...]) -> int:

@@ -1,5 +1,6 @@
 """Reads topics in batches as a member of a consumer group; offsets are committed only when the caller says so."""
 
+import time
 from collections.abc import Sequence
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -32,6 +33,7 @@ class KafkaSource:
             "partition.assignment.strategy": "cooperative-sticky",
         }
         self._consumer: Consumer | None = None
+        self._held: list[Message] = []
 
     def poll(self, max_messages: int, timeout_seconds: float) -> Sequence[Message]:
         """Returns what is there, waiting at most `timeout_seconds` for the first message.
@@ -42,11 +44,29 @@ class KafkaSource:
         if self._consumer is None:
             self._consumer = Consumer(self._config)
             self._consumer.subscribe(self._topics)
+        if self._held:
+            held, self._held = self._held, []
+            return held
         first = self._consumer.poll(timeout_seconds)
         if first is None:
             return []
         rest = self._consumer.consume(max_messages - 1, timeout=0) if max_messages > 1 else []
         return [_plain(message) for message in (first, *rest) if _check(message)]
+
+    def hold(self, timeout_seconds: float) -> None:
+        """Waits without taking messages, staying a member of the group.
+
+        Raises:
+            BusError: The group or the topic can't be read.
+        """
+        if self._consumer is None:
+            time.sleep(timeout_seconds)
+            return
+        self._consumer.pause(self._consumer.assignment())
+        message = self._consumer.poll(timeout_seconds)
+        if message is not None and _check(message):  # of a partition assigned meanwhile
+            self._held.append(_plain(message))
+        self._consumer.resume(self._consumer.assignment())
 
     def commit(self, positions: Positions) -> None:
         """Commits the next offsets to read, synchronously.

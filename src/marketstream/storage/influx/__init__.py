@@ -1,0 +1,1 @@
+"""InfluxDB: ticks, bars and the platform's own latencies, for Grafana."""

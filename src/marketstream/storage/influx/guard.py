@@ -1,0 +1,52 @@
+"""Keeps bars in InfluxDB from going backwards, where the last write wins whatever it holds."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Mapping
+
+from marketstream.domain.market import Bar
+from marketstream.storage.decoding import BarKey
+
+Version = tuple[int, bool, int]  # (trade_count, final, revision)
+Lookup = Callable[[Collection[BarKey]], Mapping[BarKey, Version]]
+
+
+class BarGuard:
+    """Remembers the newest stored version of the bars met lately and lets only newer ones pass.
+
+    A bar not remembered may have been stored by an earlier process, and a replay may bring an older version of it: then
+    the store is asked, once per bar.
+
+    Args:
+        stored: Asks the store for the versions it holds of these bars.
+        capacity: How many bars to remember.
+    """
+
+    def __init__(self, stored: Lookup, *, capacity: int = 100_000) -> None:
+        self._stored = stored
+        self._capacity = capacity
+        self._versions: OrderedDict[BarKey, Version | None] = OrderedDict()
+
+    def newer(self, bars: Mapping[BarKey, Bar]) -> dict[BarKey, Bar]:
+        """Those of the bars that the store has not, or has in an older version."""
+        unknown = [key for key in bars if key not in self._versions]
+        if unknown:
+            self._versions.update(dict.fromkeys(unknown))
+            self._versions.update(self._stored(unknown))
+        return {key: bar for key, bar in bars.items() if _is_newer(bar, self._versions[key])}
+
+    def remember(self, bars: Mapping[BarKey, Bar]) -> None:
+        """Takes note of what was stored just now."""
+        for key, bar in bars.items():
+            self._versions[key] = version_of(bar)
+            self._versions.move_to_end(key)
+        while len(self._versions) > self._capacity:
+            self._versions.popitem(last=False)
+
+
+def version_of(bar: Bar) -> Version:
+    """What orders the versions of one bar."""
+    return (bar.trade_count, bar.final, bar.revision)
+
+
+def _is_newer(bar: Bar, stored: Version | None) -> bool:
+    return stored is None or version_of(bar) > stored

@@ -1,0 +1,69 @@
+"""The writers' processes: each a consumer group of its own, so that a store that is away stops nobody else.
+
+Reads: `tick_data`, `aggregated_data_*`. Writes: `dead_letter_queue`, and what each store's writer names.
+"""
+
+import signal
+from collections.abc import Sequence
+from functools import partial
+from threading import Event
+from types import FrameType
+
+from marketstream.bus.admin import topic_ids
+from marketstream.bus.consumer import KafkaSource
+from marketstream.bus.publisher import KafkaPublisher
+from marketstream.contracts import tables, topics
+from marketstream.ports import Writer
+from marketstream.settings import Settings
+from marketstream.storage.service import Chore, Flush, WriterService
+
+_DAY_SECONDS = 86_400.0
+
+
+def run_redis(settings: Settings) -> None:
+    """Topics to Redis, at once."""
+    from marketstream.storage.redis.writer import RedisWriter
+
+    identities = partial(topic_ids, settings.kafka.bootstrap_servers)
+    writer = RedisWriter(settings.redis, input_topics(settings), identities)
+    _run(settings, writer, settings.writers.redis_flush_seconds)
+
+
+def run_timescale(settings: Settings) -> None:
+    """Topics to PostgreSQL, and its retention once a day."""
+    from marketstream.storage.timescale.writer import TimescaleWriter
+
+    writer = TimescaleWriter(settings.postgres)
+    keep_days = {tables.TICKS: settings.writers.tick_retention_days, tables.BARS: settings.writers.retention_days}
+    retention = Chore("retention", _DAY_SECONDS, partial(writer.apply_retention, keep_days))
+    _run(settings, writer, settings.writers.timescale_flush_seconds, [retention])
+
+
+def run_influx(settings: Settings) -> None:
+    """Topics to InfluxDB."""
+    from marketstream.storage.influx.writer import InfluxWriter
+
+    _run(settings, InfluxWriter(settings.influx), settings.writers.influx_flush_seconds)
+
+
+def input_topics(settings: Settings) -> tuple[str, ...]:
+    """What every writer reads."""
+    return (topics.TICKS, *map(topics.bars_topic, settings.intervals))
+
+
+def _run(settings: Settings, writer: Writer, flush_seconds: float, chores: Sequence[Chore] = ()) -> None:
+    stop = Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    WriterService(
+        KafkaSource(settings.kafka.bootstrap_servers, writer.name, input_topics(settings)),
+        writer,
+        KafkaPublisher(settings.kafka.bootstrap_servers),
+        Flush(settings.writers.max_messages, flush_seconds),
+        stop,
+        chores,
+    ).run()

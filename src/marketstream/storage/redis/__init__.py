@@ -1,0 +1,1 @@
+"""Redis: the newest prices, ticks and bars, for readers that can't wait."""

@@ -1,0 +1,133 @@
+-- Applies one batch, all of it or nothing of it.
+--
+-- KEYS  one hash of applied offsets per position; then, per symbol, its ticks, latest_price and message_count;
+--       then one key per bar
+-- ARGV  positions, symbols, bars, ticks kept, seconds of latest price, of message count, of bars;
+--       per position: partition, offset applied before ('' for none), offset applied after;
+--       per symbol: ticks in the batch, how many of them follow, those oldest first; per bar: its message
+-- Returns 1, or 0 where somebody else has moved an applied offset meanwhile (then nothing was done).
+--
+-- Stored messages are the platform's own compact JSON, in which a quote inside a text is always escaped: a pattern with
+-- quotes finds the field and nothing else.
+
+local next_argument = 0
+local function take()
+  next_argument = next_argument + 1
+  return ARGV[next_argument]
+end
+local function take_number()
+  return tonumber(take())
+end
+
+local next_key = 0
+local function take_key()
+  next_key = next_key + 1
+  return KEYS[next_key]
+end
+
+local positions, symbols, bars = take_number(), take_number(), take_number()
+local ticks_kept = take_number()
+local latest_seconds, count_seconds, bar_seconds = take(), take_number(), take()
+
+local function field(message, name)
+  return tonumber(string.match(message, '"' .. name .. '":(%-?%d+)')) or -1 -- what isn't ours is older
+end
+
+-- Whether tick a comes before tick b, by (event time, sequence).
+local function before(a, b)
+  local a_time, b_time = field(a, 'event_time_us'), field(b, 'event_time_us')
+  if a_time ~= b_time then
+    return a_time < b_time
+  end
+  return field(a, 'sequence') < field(b, 'sequence')
+end
+
+local function final(bar)
+  return string.find(bar, '"final":true', 1, true) and 1 or 0
+end
+
+-- Whether bar a is a newer one, or a newer version of the same, than bar b.
+local function newer_bar(a, b)
+  for _, name in ipairs({ 'start_us', 'trade_count' }) do
+    local a_value, b_value = field(a, name), field(b, name)
+    if a_value ~= b_value then
+      return a_value > b_value
+    end
+  end
+  if final(a) ~= final(b) then
+    return final(a) > final(b)
+  end
+  return field(a, 'revision') > field(b, 'revision')
+end
+
+-- Keeps the list newest first: puts `new` (oldest first) where it belongs; among equals the later arrival is the newer.
+local function merge(key, new)
+  local first = 1
+  if redis.call('LLEN', key) >= ticks_kept then
+    local oldest = redis.call('LINDEX', key, -1)
+    while new[first] and before(new[first], oldest) do
+      first = first + 1
+    end
+  end
+  if not new[first] then
+    return
+  end
+  local displaced = {}
+  local head = redis.call('LINDEX', key, 0)
+  while head and before(new[first], head) do
+    displaced[#displaced + 1] = redis.call('LPOP', key)
+    head = redis.call('LINDEX', key, 0)
+  end
+  local merged = {}
+  local next_displaced = #displaced -- walked backwards: they were taken newest first
+  for index = first, #new do
+    while next_displaced > 0 and not before(new[index], displaced[next_displaced]) do
+      merged[#merged + 1] = displaced[next_displaced]
+      next_displaced = next_displaced - 1
+    end
+    merged[#merged + 1] = new[index]
+  end
+  for index = next_displaced, 1, -1 do
+    merged[#merged + 1] = displaced[index]
+  end
+  redis.call('LPUSH', key, unpack(merged))
+  redis.call('LTRIM', key, 0, ticks_kept - 1)
+end
+
+local applied = {}
+for index = 1, positions do
+  local position = { key = take_key(), partition = take(), expected = take(), offset = take() }
+  if (redis.call('HGET', position.key, position.partition) or '') ~= position.expected then
+    return 0
+  end
+  applied[index] = position
+end
+for _, position in ipairs(applied) do
+  redis.call('HSET', position.key, position.partition, position.offset)
+end
+
+for _ = 1, symbols do
+  local ticks_key, latest_key, count_key = take_key(), take_key(), take_key()
+  local count, kept = take_number(), take_number()
+  local new = {}
+  for index = 1, kept do
+    new[index] = take()
+  end
+  local latest = redis.call('GET', latest_key)
+  if not latest or not before(new[kept], latest) then
+    redis.call('SET', latest_key, new[kept], 'EX', latest_seconds)
+  end
+  merge(ticks_key, new)
+  if redis.call('INCRBY', count_key, count) == count then
+    redis.call('EXPIRE', count_key, count_seconds)
+  end
+end
+
+for _ = 1, bars do
+  local key, bar = take_key(), take()
+  local stored = redis.call('GET', key)
+  if not stored or newer_bar(bar, stored) then
+    redis.call('SET', key, bar, 'EX', bar_seconds)
+  end
+end
+return 1

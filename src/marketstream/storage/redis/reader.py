@@ -1,0 +1,79 @@
+"""Reads the newest market data back from the cache.
+
+Reads: `latest_price:{symbol}`, `ticks:{symbol}`, `aggregated:{symbol}:{interval}`.
+"""
+
+from typing import cast
+
+from redis import Redis
+
+from marketstream.contracts import cache_keys
+from marketstream.contracts.messages import decode_bar, decode_tick
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar, Tick
+from marketstream.settings import RedisSettings
+from marketstream.storage.redis.connection import make_client, redis_errors
+
+_SCAN_COUNT = 1_000
+
+
+class RedisReader:
+    """A `MarketReader` on the cache: the newest ticks (at most `TICKS_KEPT`) and each interval's newest bar, no more.
+
+    What has not changed for its key's lifetime is gone: an empty answer says nothing about the other stores.
+
+    Args:
+        settings: Where Redis is; the first call connects. Calls may come from several threads.
+    """
+
+    def __init__(self, settings: RedisSettings) -> None:
+        self._settings = settings
+        self._client: Redis = make_client(settings)
+
+    def latest(self, symbol: str) -> Tick | None:
+        """The symbol's newest tick, for as long as one came in the last minute."""
+        with redis_errors(self._settings):
+            value = cast("bytes | None", self._client.get(cache_keys.latest_price(symbol)))
+        return None if value is None else decode_tick(value)
+
+    def ticks(self, symbol: str, *, start_us: int | None, end_us: int | None, limit: int) -> list[Tick]:
+        """The newest `limit` of the kept ticks in the range, oldest first."""
+        if limit < 1:
+            return []
+        whole = start_us is None and end_us is None
+        with redis_errors(self._settings):
+            last = limit - 1 if whole else -1
+            values = cast("list[bytes]", self._client.lrange(cache_keys.ticks(symbol), 0, last))
+        ticks = [tick for tick in map(decode_tick, values) if _inside(tick.event_time_us, start_us, end_us)]
+        return ticks[:limit][::-1]
+
+    def bars(
+        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> list[Bar]:
+        """The interval's newest bar, where it starts in the range; never more than this one."""
+        with redis_errors(self._settings):
+            value = cast("bytes | None", self._client.get(cache_keys.bar(symbol, interval.name)))
+        if value is None or limit < 1:
+            return []
+        bar = decode_bar(value)
+        return [bar] if _inside(bar.start_us, start_us, end_us) else []
+
+    def symbols(self) -> list[str]:
+        """Symbols with ticks in the cache, sorted."""
+        prefix = cache_keys.ticks("")
+        with redis_errors(self._settings):
+            keys = cast("set[bytes]", set(self._client.scan_iter(match=f"{prefix}*", count=_SCAN_COUNT)))
+        return sorted(key.decode().removeprefix(prefix) for key in keys)
+
+    def ping(self) -> None:
+        """Returns when Redis answers."""
+        with redis_errors(self._settings):
+            self._client.ping()
+
+    def close(self) -> None:
+        """Disconnects."""
+        self._client.close()
+
+
+def _inside(time_us: int, start_us: int | None, end_us: int | None) -> bool:
+    return (start_us is None or time_us >= start_us) and (end_us is None or time_us < end_us)

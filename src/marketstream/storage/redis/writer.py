@@ -1,0 +1,175 @@
+"""Keeps the newest prices, ticks and bars in Redis.
+
+Reads: `tick_data`, `aggregated_data_*`.
+Writes: `latest_price:{symbol}`, `ticks:{symbol}`, `message_count:{symbol}`, `aggregated:{symbol}:{interval}`, and
+`applied:{topic}`, the offset up to which each partition is in the keys above.
+
+One script applies a whole batch and its offsets at once, so a message counts exactly once, whoever dies when. Newest is
+by event time: a late tick finds its place in the list and never replaces a newer price. Offsets belong to a topic's
+identity at the broker; a topic that was deleted and made again starts afresh.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any, cast
+
+from redis import Redis
+
+from marketstream.contracts import cache_keys
+from marketstream.contracts.messages import encode
+from marketstream.domain.errors import BusError, StoreUnavailableError
+from marketstream.domain.market import Bar, Tick
+from marketstream.observability import metrics
+from marketstream.observability.logs import get_logger
+from marketstream.ports import Message
+from marketstream.settings import RedisSettings
+from marketstream.storage.decoding import Decoded, decode
+from marketstream.storage.redis.connection import make_client, redis_errors
+
+TopicIds = Callable[[Sequence[str]], Mapping[str, str]]
+_IDENTITY = "topic_id"  # the one field of `applied:{topic}` that is no partition
+_ATTEMPTS = 3
+_APPLY = files(__package__).joinpath("apply.lua").read_text()
+
+
+class RedisWriter:
+    """A `Writer` on Redis; every batch counts exactly once.
+
+    Args:
+        settings: Where Redis is.
+        topics: The topics that will come.
+        topic_ids: Asks the broker for the identity of topics; may raise `BusError`.
+    """
+
+    name = "redis-writer"
+
+    def __init__(self, settings: RedisSettings, topics: Sequence[str], topic_ids: TopicIds) -> None:
+        self._settings = settings
+        self._topics = tuple(topics)
+        self._topic_ids = topic_ids
+        self._client: Redis | None = None
+        self._apply: Any = None
+        self._applied: dict[tuple[str, int], int] = {}
+        self._skipped = metrics.SKIPPED.labels(self.name, "already_applied")
+        self._log = get_logger(self.name)
+
+    def setup(self) -> None:
+        """Connects and reads how far each partition has come.
+
+        Raises:
+            StoreUnavailableError: Redis is away, or the broker can't tell the topics' identities.
+        """
+        self.close()
+        self._client = make_client(self._settings)
+        self._apply = self._client.register_script(_APPLY)
+        self._load(self._client)
+
+    def write(self, batch: Sequence[Message]) -> None:
+        """Applies what is new in the batch.
+
+        Raises:
+            StoreUnavailableError: Redis is away.
+            UndecodableError: Some messages are no ticks or bars.
+        """
+        if self._client is None:
+            raise StoreUnavailableError("not connected; call setup first")
+        for _ in range(_ATTEMPTS):
+            fresh = self._fresh(batch)
+            if len(fresh) < len(batch) and self._load(self._client):
+                fresh = self._fresh(batch)  # the topic was made again: these only looked like old ones
+            if not fresh or self._applied_at_once(fresh):
+                self._skipped.inc(len(batch) - len(fresh))
+                return
+            self._load(self._client)
+        raise StoreUnavailableError("another writer of the same group keeps moving the applied offsets")
+
+    def close(self) -> None:
+        """Disconnects."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _fresh(self, batch: Sequence[Message]) -> list[Message]:
+        applied = self._applied
+        return [message for message in batch if message.offset > applied.get((message.topic, message.partition), -1)]
+
+    def _load(self, client: Redis) -> bool:
+        """Reads the applied offsets; True where some belonged to a topic that is no more."""
+        try:
+            identities = self._topic_ids(self._topics)
+        except BusError as error:
+            raise StoreUnavailableError(f"the topics' identities are unknown: {error}") from error
+        applied: dict[tuple[str, int], int] = {}
+        started_afresh = False
+        with redis_errors(self._settings):
+            for topic in self._topics:
+                key, identity = _applied_key(topic), identities[topic].encode()
+                stored = cast("dict[bytes, bytes]", client.hgetall(key))
+                known = stored.pop(_IDENTITY.encode(), None)
+                if known != identity:
+                    pipeline = client.pipeline()
+                    pipeline.delete(key)
+                    pipeline.hset(key, _IDENTITY, identity)
+                    pipeline.execute()
+                    if stored:
+                        started_afresh = True
+                        self._log.info("topic was made again; its applied offsets start afresh", topic=topic)
+                else:
+                    applied.update(((topic, int(partition)), int(offset)) for partition, offset in stored.items())
+        self._applied = applied
+        return started_afresh
+
+    def _applied_at_once(self, fresh: Sequence[Message]) -> bool:
+        decoded = decode(fresh)
+        positions = {(message.topic, message.partition): message.offset for message in fresh}
+        keys, arguments = _script_input(decoded, positions, self._applied)
+        with redis_errors(self._settings):
+            done: int = self._apply(keys=keys, args=arguments)
+        if done:
+            self._applied.update(positions)
+        return bool(done)
+
+
+def _applied_key(topic: str) -> str:
+    return f"applied:{topic}"
+
+
+def _script_input(
+    decoded: Decoded, positions: Mapping[tuple[str, int], int], applied: Mapping[tuple[str, int], int]
+) -> tuple[list[str], list[str | bytes | int]]:
+    """Lays a batch out as the script's header describes."""
+    ticks = _by_symbol(decoded)
+    bars = _newest_per_key(decoded)
+    keys = [_applied_key(topic) for topic, _ in positions]
+    for symbol in ticks:
+        keys += (cache_keys.ticks(symbol), cache_keys.latest_price(symbol), cache_keys.message_count(symbol))
+    keys += bars
+    lifetimes = (cache_keys.LATEST_PRICE_SECONDS, cache_keys.MESSAGE_COUNT_SECONDS, cache_keys.BAR_SECONDS)
+    arguments: list[str | bytes | int] = [len(positions), len(ticks), len(bars), cache_keys.TICKS_KEPT, *lifetimes]
+    for position, offset in positions.items():
+        arguments += (position[1], applied.get(position, ""), offset)
+    for symbol_ticks in ticks.values():
+        kept = symbol_ticks[-cache_keys.TICKS_KEPT :]
+        arguments += (len(symbol_ticks), len(kept), *map(encode, kept))
+    arguments += map(encode, bars.values())
+    return keys, arguments
+
+
+def _by_symbol(decoded: Decoded) -> dict[str, list[Tick]]:
+    """Each symbol's ticks, oldest first; of equals the later arrival counts as the newer."""
+    ticks: dict[str, list[Tick]] = {}
+    for _, tick in decoded.ticks:
+        ticks.setdefault(tick.symbol, []).append(tick)
+    for symbol_ticks in ticks.values():
+        symbol_ticks.sort(key=lambda tick: tick.order)
+    return ticks
+
+
+def _newest_per_key(decoded: Decoded) -> dict[str, Bar]:
+    newest: dict[str, Bar] = {}
+    for _, bar in decoded.bars:
+        key = cache_keys.bar(bar.symbol, bar.interval)
+        known = newest.get(key)
+        if known is None or bar.version > known.version:
+            newest[key] = bar
+    return newest

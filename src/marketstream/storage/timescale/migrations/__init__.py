@@ -1,0 +1,1 @@
+"""The database's migrations: plain SQL under `sql/`, in the order of `versions/`."""

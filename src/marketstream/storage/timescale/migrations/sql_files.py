@@ -1,0 +1,36 @@
+"""Runs the migrations' SQL files. Values come in as psql would put them: `:name`, `:'name'`, `:"name"`."""
+
+import re
+from collections.abc import Mapping
+from contextlib import closing
+from importlib.resources import files
+
+from sqlalchemy import Connection
+
+_VARIABLE = re.compile(r"""(?<![:\w]):(['"]?)([a-z_]+)\1""")
+
+
+def fill_in(text: str, values: Mapping[str, str]) -> str:
+    """Puts values in place of variables; what has no value is no variable of ours and stays."""
+
+    def value_of(match: re.Match[str]) -> str:
+        quote, name = match.groups()
+        value = values.get(name)
+        if value is None:
+            return match[0]
+        return f"{quote}{value.replace(quote, quote * 2)}{quote}" if quote else value
+
+    return _VARIABLE.sub(value_of, text)
+
+
+def run_file(connection: Connection, name: str, values: Mapping[str, str]) -> None:
+    """Runs one file of `sql/` in the connection's transaction.
+
+    Args:
+        connection: To the database, as its owner.
+        name: File name, such as `0001_tables.sql`.
+        values: The file's variables.
+    """
+    text = files(__package__).joinpath("sql", name).read_text()
+    with closing(connection.connection.cursor()) as cursor:  # the driver's own: it leaves per cent signs alone
+        cursor.execute(fill_in(text, values))

@@ -1,0 +1,77 @@
+"""Ticks and bars as rows of PostgreSQL's COPY text format, and back. Floats cross by `repr`: not a bit is lost."""
+
+from functools import lru_cache
+from typing import Any
+
+from marketstream.domain.market import Bar, Tick
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_NULL = "\\N"
+
+
+def tick_row(tick: Tick) -> str:
+    """One line for `incoming_ticks`."""
+    return (
+        f"{_text(tick.symbol)}\t{tick.event_time_us}\t{tick.received_time_us}\t{tick.price!r}\t{tick.size!r}"
+        f"\t{_text(tick.provider)}\t{tick.trade_id.translate(_ESCAPES)}\t{tick.sequence}\t{_text(tick.exchange)}"
+        f"\t{_text(tick.side)}\t{tick.asset_class}\t{_array(tick.conditions)}\n"
+    )
+
+
+def bar_row(bar: Bar) -> str:
+    """One line for `incoming_bars`."""
+    return (
+        f"{_text(bar.symbol)}\t{_text(bar.interval)}\t{bar.start_us}\t{bar.end_us}"
+        f"\t{bar.open!r}\t{bar.high!r}\t{bar.low!r}\t{bar.close!r}\t{bar.volume!r}\t{bar.vwap!r}\t{bar.trade_count}"
+        f"\t{bar.last_event_time_us}\t{bar.last_received_time_us}\t{'t' if bar.final else 'f'}\t{bar.revision}\n"
+    )
+
+
+def tick_of(row: tuple[Any, ...]) -> Tick:
+    """The tick of a row of the `ticks` query."""
+    return Tick(
+        symbol=row[0],
+        event_time_us=row[1],
+        received_time_us=row[2],
+        price=row[3],
+        size=row[4],
+        provider=row[5],
+        trade_id=row[6],
+        sequence=row[7],
+        exchange=row[8],
+        side=row[9],
+        asset_class=row[10],
+        conditions=tuple(row[11]),
+    )
+
+
+def bar_of(row: tuple[Any, ...]) -> Bar:
+    """The bar of a row of the `bars` query."""
+    return Bar(
+        symbol=row[0],
+        interval=row[1],
+        start_us=row[2],
+        end_us=row[3],
+        open=row[4],
+        high=row[5],
+        low=row[6],
+        close=row[7],
+        volume=row[8],
+        vwap=row[9],
+        trade_count=row[10],
+        last_event_time_us=row[11],
+        last_received_time_us=row[12],
+        final=row[13],
+        revision=row[14],
+    )
+
+
+@lru_cache(maxsize=10_000)
+def _text(value: str | None) -> str:
+    return _NULL if value is None else value.translate(_ESCAPES)
+
+
+@lru_cache(maxsize=10_000)
+def _array(values: tuple[str, ...]) -> str:
+    quoted = ('"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"' for value in values)
+    return ("{" + ",".join(quoted) + "}").translate(_ESCAPES)

@@ -1,0 +1,125 @@
+"""Stores every tick and the newest version of every bar in PostgreSQL.
+
+Reads: `tick_data`, `aggregated_data_*` (topics). Writes: `tick_data`, `aggregated_data` (tables).
+
+One transaction per batch: COPY into temporary tables, then an insert that skips known trades and an upsert that never
+takes a bar backwards. So the same batch again, or an older one, changes nothing.
+"""
+
+from collections.abc import Iterable, Sequence
+from io import StringIO
+
+from psycopg2 import errors
+from psycopg2.extensions import connection as Connection  # noqa: N812  # a class under a lower-case name
+
+from marketstream.contracts import tables
+from marketstream.domain.errors import StoreUnavailableError
+from marketstream.domain.market import Bar, Tick
+from marketstream.observability.logs import get_logger
+from marketstream.ports import Message
+from marketstream.settings import PostgresSettings
+from marketstream.storage.decoding import decode, newest_bars
+from marketstream.storage.timescale.connection import connect, postgres_errors
+from marketstream.storage.timescale.queries import QUERIES
+from marketstream.storage.timescale.rows import bar_row, tick_row
+
+_DAY_US = 86_400 * 1_000_000
+_STATEMENT_SECONDS = 60.0
+
+
+class TimescaleWriter:
+    """A `Writer` on PostgreSQL, with or without TimescaleDB; whatever is written twice is there once.
+
+    Args:
+        settings: Where PostgreSQL is; `marketstream migrate` has made its tables.
+    """
+
+    name = "timescale-writer"
+
+    def __init__(self, settings: PostgresSettings) -> None:
+        self._settings = settings
+        self._connection: Connection | None = None
+        self._known_days: set[tuple[str, int]] = set()
+        self._log = get_logger(self.name)
+
+    def setup(self) -> None:
+        """Connects as the writer role.
+
+        Raises:
+            StoreUnavailableError: PostgreSQL is away, or its tables are not there yet.
+        """
+        self.close()
+        with postgres_errors(self._settings):
+            self._connection = connect(self._settings, "writer", statement_seconds=_STATEMENT_SECONDS)
+            with self._connection, self._connection.cursor() as cursor:
+                for name in ("ping", "create_incoming_ticks", "create_incoming_bars"):
+                    cursor.execute(QUERIES[name])
+
+    def write(self, batch: Sequence[Message]) -> None:
+        """Stores a batch in one transaction.
+
+        Raises:
+            StoreUnavailableError: PostgreSQL is away.
+            UndecodableError: Some messages are no ticks or bars.
+            StoreError: PostgreSQL refuses a value.
+        """
+        decoded = decode(batch)
+        ticks = [tick for _, tick in decoded.ticks]
+        bars = list(newest_bars(decoded.bars).values())
+        with postgres_errors(self._settings):
+            try:
+                self._write(ticks, bars)
+            except errors.CheckViolation:  # no partition for a row: somebody has dropped one since we saw it
+                self._known_days.clear()
+                self._write(ticks, bars)
+
+    def apply_retention(self, keep_days: dict[str, int]) -> None:
+        """Drops what is older, and was stored longer ago, than each table's number of days.
+
+        Raises:
+            StoreError: PostgreSQL is away, or a table was busy; nothing is lost by trying again.
+        """
+        connection = self._open()
+        for table, days in keep_days.items():
+            with postgres_errors(self._settings), connection, connection.cursor() as cursor:
+                cursor.execute(QUERIES["apply_retention"], {"table": table, "keep_days": days})
+                dropped = [name for (name,) in cursor.fetchall()]
+            if dropped:
+                self._known_days.clear()
+                self._log.info("retention dropped partitions", table=table, partitions=dropped)
+
+    def close(self) -> None:
+        """Disconnects."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> Connection:
+        if self._connection is None or self._connection.closed:
+            raise StoreUnavailableError("not connected; call setup first")
+        return self._connection
+
+    def _write(self, ticks: Sequence[Tick], bars: Sequence[Bar]) -> None:
+        connection = self._open()
+        self._ensure_partitions(connection, tables.TICKS, {tick.event_time_us // _DAY_US for tick in ticks})
+        self._ensure_partitions(connection, tables.BARS, {bar.start_us // _DAY_US for bar in bars})
+        with connection, connection.cursor() as cursor:
+            if ticks:
+                cursor.copy_expert(QUERIES["copy_ticks"], _lines(map(tick_row, ticks)))
+                cursor.execute(QUERIES["insert_ticks"])
+            if bars:
+                cursor.copy_expert(QUERIES["copy_bars"], _lines(map(bar_row, bars)))
+                cursor.execute(QUERIES["upsert_bars"])
+
+    def _ensure_partitions(self, connection: Connection, table: str, days: Iterable[int]) -> None:
+        missing = sorted(day for day in days if (table, day) not in self._known_days)
+        if not missing:
+            return
+        with connection, connection.cursor() as cursor:
+            moments_us = [day * _DAY_US for day in missing]
+            cursor.execute(QUERIES["ensure_partitions"], {"table": table, "moments_us": moments_us})
+        self._known_days.update((table, day) for day in missing)
+
+
+def _lines(rows: Iterable[str]) -> StringIO:
+    return StringIO("".join(rows))
