@@ -169,6 +169,17 @@ class ReplaySettings(Section):
     loop: bool = False
     seed: int = 7
     ticks_per_second: float = Field(default=50.0, gt=0, le=100_000)
+    arrivals: Literal["clustered", "even"] = Field(
+        default="clustered", description="when the generated market trades; `even` is an exact rate"
+    )
+    history_seconds: float = Field(
+        default=86_400.0, ge=0, description="how far back a generated market starts at any speed but 1"
+    )
+    ping_seconds: float = Field(default=20.0, gt=0)
+    refused_keys: Annotated[list[str], NoDecode] = Field(default=[], description="API keys answered with auth_failed")
+    admin: bool = Field(default=False, description="whether `/admin` takes commands that inject faults")
+
+    _split_keys = field_validator("refused_keys", mode="before")(_split)
 
 
 class Settings(BaseSettings):

@@ -7,6 +7,7 @@ CSV (also gzipped) or Parquet. Columns: `event_time_us`, `symbol`, `price`, `siz
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import polars as pl
 
@@ -31,6 +32,15 @@ class RecordedTrades:
     """
 
     frame: pl.DataFrame
+
+    @classmethod
+    def of(cls, trades: Iterable[MarketTrade]) -> Self:
+        """Trades made in memory, as if read from a file.
+
+        Raises:
+            ConfigurationError: There is none, or one of them is impossible.
+        """
+        return cls(_normal(Path("trades in memory"), _frame_of(trades)))
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -71,7 +81,25 @@ def read_trades(path: Path) -> RecordedTrades:
     Raises:
         ConfigurationError: The file is absent, unreadable, empty, lacks a column or holds an impossible value.
     """
-    frame = _load(path)
+    return RecordedTrades(_normal(path, _load(path)))
+
+
+def write_trades(path: Path, trades: Iterable[MarketTrade]) -> None:
+    """Writes a trade file; the suffix (`.csv`, `.csv.gz` or `.parquet`) chooses the format.
+
+    Raises:
+        ConfigurationError: The suffix is none of these.
+    """
+    frame = _frame_of(trades)
+    if path.suffix == ".parquet":
+        frame.write_parquet(path)
+    elif _is_csv(path):
+        frame.write_csv(path, compression="gzip" if path.suffix == ".gz" else "uncompressed")
+    else:
+        raise ConfigurationError(_unknown_format(path))
+
+
+def _normal(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
     missing = [name for name in _REQUIRED if name not in frame.columns]
     if missing:
         raise ConfigurationError(f"{path}: lacks the column {', '.join(missing)}; it has {', '.join(frame.columns)}")
@@ -90,17 +118,12 @@ def read_trades(path: Path) -> RecordedTrades:
         frame = frame.with_columns(sequence=pl.int_range(pl.len()).over("symbol"))
     if frame.select(pl.struct("symbol", "sequence").is_duplicated().any()).item():
         raise ConfigurationError(f"{path}: a symbol has the same sequence twice; leave the column out to number by row")
-    return RecordedTrades(_in_replay_order(frame))
+    return _in_replay_order(frame)
 
 
-def write_trades(path: Path, trades: Iterable[MarketTrade]) -> None:
-    """Writes a trade file; the suffix (`.csv`, `.csv.gz` or `.parquet`) chooses the format.
-
-    Raises:
-        ConfigurationError: The suffix is none of these.
-    """
+def _frame_of(trades: Iterable[MarketTrade]) -> pl.DataFrame:
     rows = list(trades)
-    frame = pl.DataFrame(
+    return pl.DataFrame(
         {
             "event_time_us": [trade.event_time_us for trade in rows],
             "symbol": [trade.symbol for trade in rows],
@@ -114,12 +137,6 @@ def write_trades(path: Path, trades: Iterable[MarketTrade]) -> None:
         },
         schema_overrides=_REQUIRED | _OPTIONAL,
     )
-    if path.suffix == ".parquet":
-        frame.write_parquet(path)
-    elif _is_csv(path):
-        frame.write_csv(path, compression="gzip" if path.suffix == ".gz" else "uncompressed")
-    else:
-        raise ConfigurationError(_unknown_format(path))
 
 
 def _load(path: Path) -> pl.DataFrame:

@@ -1,0 +1,104 @@
+"""Plays a market to the audience, at a pace or as fast as it is taken."""
+
+import asyncio
+from dataclasses import dataclass
+
+from marketstream.observability.logs import get_logger
+from marketstream.ports import Clock
+from marketstream.testing.replay.audience import Audience
+from marketstream.testing.replay.conversation import Batch
+from marketstream.testing.replay.source import Feed, Pace, Source, Tape
+
+FRAME_TRADES = 200  # most trades in one batch, and so in one array frame
+GRANULARITY_SECONDS = 0.002  # trades due within it go out together
+_LONGEST_NAP_SECONDS = 0.25  # so that a clock that was set is noticed
+_FAULT_NAP_SECONDS = 0.01
+_log = get_logger("replay")
+
+
+@dataclass(slots=True)
+class Faults:
+    """What goes wrong on purpose; set at any time.
+
+    Attributes:
+        refuse_auth: Every API key is refused.
+        silent: Connections stay open and acknowledge, but no trade is sent. At a pace the market moves on unheard; as
+            fast as taken it waits.
+        delay_seconds: At a pace, every trade is sent this much later than due.
+    """
+
+    refuse_auth: bool = False
+    silent: bool = False
+    delay_seconds: float = 0.0
+
+
+class Player:
+    """Starts the market when the first client subscribes, and plays it to its end.
+
+    Attributes:
+        played: Trades played so far, heard or not.
+        ended: Set when the last trade has been played.
+    """
+
+    def __init__(self, source: Source, pace: Pace, audience: Audience, faults: Faults, clock: Clock) -> None:
+        self._source = source
+        self._pace = pace
+        self._audience = audience
+        self._faults = faults
+        self._clock = clock
+        self._tape: Tape | None = None
+        self.ended = asyncio.Event()
+
+    @property
+    def played(self) -> int:
+        """Trades played so far, heard or not."""
+        return self._tape.played if self._tape else 0
+
+    async def run(self) -> None:
+        """Plays; returns at the end of the market."""
+        await self._audience.gathered()
+        feed = self._source.start(self._clock.now_us(), self._pace)
+        self._tape = Tape(feed.chunks)
+        _log.info("market started", speed=self._pace.speed or "max")
+        if self._pace.speed is None:
+            await self._play_as_taken(self._tape, feed)
+        else:
+            await self._play_at(self._pace.speed, self._tape, feed)
+        _log.info("end of file: connections stay open and idle", trades=self.played)
+        self.ended.set()
+
+    async def _play_at(self, speed: float, tape: Tape, feed: Feed) -> None:
+        started_us = self._clock.now_us()
+        while (next_us := tape.next_event_time_us()) is not None:
+            now_us = self._clock.now_us() - round(self._faults.delay_seconds * 1_000_000)
+            market_us = feed.origin_us + int((now_us - started_us) * speed)
+            if feed.never_ahead:
+                market_us = min(market_us, now_us)
+            if trades := tape.peek(FRAME_TRADES, market_us):
+                tape.advance(len(trades))
+                self._push(Batch(trades))
+                await asyncio.sleep(0)
+            else:
+                nap = (next_us - market_us) / 1_000_000 / speed
+                await asyncio.sleep(min(max(nap, GRANULARITY_SECONDS), _LONGEST_NAP_SECONDS))
+
+    def _push(self, batch: Batch) -> None:
+        if not self._faults.silent:
+            for listener in self._audience.subscribed():
+                listener.push(batch)
+
+    async def _play_as_taken(self, tape: Tape, feed: Feed) -> None:
+        while tape.next_event_time_us() is not None:
+            listeners = self._audience.subscribed()
+            if not listeners:
+                await self._audience.gathered()
+                continue
+            trades = tape.peek(FRAME_TRADES, self._clock.now_us() if feed.never_ahead else None)
+            if self._faults.silent or not trades:
+                await asyncio.sleep(_FAULT_NAP_SECONDS if self._faults.silent else GRANULARITY_SECONDS)
+                continue
+            batch = Batch(trades)
+            done = await asyncio.gather(*(listener.deliver(batch) for listener in listeners))
+            # The furthest client leads; one that broke off in the middle joins again wherever the market is then.
+            tape.advance(max(done))
+            await asyncio.sleep(0)
