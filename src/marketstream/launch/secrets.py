@@ -38,6 +38,7 @@ def admin_secret(data_dir: Path, name: str) -> str:
 
 def write_private(path: Path, text: str) -> None:
     """Replaces a file at once; nobody but its owner may read it."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
