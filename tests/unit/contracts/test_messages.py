@@ -1,0 +1,156 @@
+"""What goes over the wire: exact shapes, refusals, and dead letters that always fit."""
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from marketstream.contracts import messages, schema_files
+from marketstream.contracts.messages import DeadLetter, FeedEvent
+from marketstream.domain.market import Bar, Tick
+from marketstream.domain.outcomes import Reason, Rejected
+
+KAFKA_MESSAGE_LIMIT = 1_048_576
+
+TICK = Tick(
+    symbol="BTCUSDT",
+    price=64_000.5,
+    size=0.001,
+    event_time_us=1_700_000_000_000_001,
+    received_time_us=1_700_000_000_004_002,
+    provider="binance",
+    trade_id="4021",
+    asset_class="crypto",
+    side="sell",
+    conditions=("a", "b"),
+)
+BAR = Bar(
+    symbol="BTCUSDT",
+    interval="1min",
+    start_us=1_700_000_040_000_000,
+    end_us=1_700_000_100_000_000,
+    open=1.0,
+    high=2.0,
+    low=0.5,
+    close=1.5,
+    volume=3.0,
+    vwap=1.2,
+    trade_count=4,
+    last_event_time_us=1_700_000_099_000_000,
+    last_received_time_us=1_700_000_099_500_000,
+    final=True,
+)
+
+
+def rejected(raw: bytes, **changes: object) -> Rejected:
+    fields = {"reason": Reason.MALFORMED, "detail": "no JSON", "provider": "polygon", "received_time_us": 1_000}
+    return Rejected(raw=raw, **{**fields, **changes})  # type: ignore[arg-type]  # the tests' own literals
+
+
+EXAMPLES = {
+    "tick_data": TICK,
+    "aggregated_data": BAR,
+    "dead_letter_queue": DeadLetter.of(rejected(b"{", symbol="IBM")),
+    "feed_events": FeedEvent(kind="connected", provider="binance", detail="", time_us=1),
+}
+
+
+def test_a_tick_on_the_wire() -> None:
+    assert json.loads(messages.encode(TICK)) == {
+        "symbol": "BTCUSDT",
+        "price": 64_000.5,
+        "size": 0.001,
+        "event_time_us": 1_700_000_000_000_001,
+        "received_time_us": 1_700_000_000_004_002,
+        "provider": "binance",
+        "trade_id": "4021",
+        "sequence": 0,
+        "asset_class": "crypto",
+        "exchange": None,
+        "side": "sell",
+        "conditions": ["a", "b"],
+    }
+
+
+def test_every_topic_has_an_example_that_fits_its_committed_schema() -> None:
+    assert EXAMPLES.keys() == schema_files.MESSAGE_OF_TOPIC.keys()
+    for topic, example in EXAMPLES.items():
+        schema = json.loads((Path(schema_files.DIRECTORY) / f"{topic}.json").read_text())
+        Draft202012Validator.check_schema(schema)
+        Draft202012Validator(schema).validate(json.loads(messages.encode(example)))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"price": "cheap"},
+        {"price": None},
+        {"price": -1},
+        {"size": -1},
+        {"symbol": ""},
+        {"side": "hold"},
+        {"asset_class": "house"},
+        {"event_time_us": 1.5},
+        {"event_time_us": 2**63},
+    ],
+)
+def test_a_damaged_tick_is_refused(damage: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="validation error"):
+        messages.decode_tick(json.dumps({**json.loads(messages.encode(TICK)), **damage}).encode())
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"symbol":"A"}'])
+def test_what_is_no_message_is_refused_by_every_decoder(value: bytes) -> None:
+    for decode in (
+        messages.decode_tick,
+        messages.decode_bar,
+        messages.decode_dead_letter,
+        messages.decode_feed_event,
+    ):
+        with pytest.raises(ValueError, match="validation error"):
+            decode(value)
+
+
+def test_a_number_that_is_none_is_refused() -> None:
+    encoded = messages.encode(TICK).replace(b"64000.5", b"NaN")
+    with pytest.raises(ValueError, match="not finite"):
+        messages.decode_tick(encoded)
+
+
+def test_a_bar_upside_down_is_refused() -> None:
+    encoded = messages.encode(BAR).replace(b'"low":0.5', b'"low":1.8')
+    with pytest.raises(ValueError, match="low <= open"):
+        messages.decode_bar(encoded)
+
+
+def test_a_field_of_a_newer_version_is_passed_over() -> None:
+    newer = {**json.loads(messages.encode(TICK)), "venue_tier": 2}
+    assert messages.decode_tick(json.dumps(newer).encode()) == TICK
+
+
+def test_a_dead_letter_holds_text_as_text() -> None:
+    letter = DeadLetter.of(rejected('{"p": "€"}'.encode()))
+    assert (letter.raw, letter.raw_encoding, letter.truncated) == ('{"p": "€"}', "utf-8", False)
+
+
+def test_a_dead_letter_holds_other_bytes_as_base64() -> None:
+    raw = bytes(range(256))
+    letter = DeadLetter.of(rejected(raw))
+    assert letter.raw_encoding == "base64"
+    assert base64.b64decode(letter.raw) == raw
+
+
+@pytest.mark.parametrize("raw", [b"\0" * 10_000_000, b"\xff" * 10_000_000, b'"' * 10_000_000, "€".encode() * 3_000_000])
+def test_a_dead_letter_of_any_frame_fits_into_a_message(raw: bytes) -> None:
+    letter = DeadLetter.of(rejected(raw, detail="\x01" * 50_000, symbol="\x01" * 1_000_000))
+    encoded = messages.encode(letter)
+    assert len(encoded) < KAFKA_MESSAGE_LIMIT - 1_024
+    assert (letter.truncated, letter.raw_size_bytes) == (True, len(raw))
+    assert messages.decode_dead_letter(encoded) == letter
+
+
+def test_a_dead_letter_keeps_exactly_the_limit() -> None:
+    letter = DeadLetter.of(rejected(b"a" * messages.MAX_RAW_BYTES))
+    assert (len(letter.raw), letter.truncated) == (messages.MAX_RAW_BYTES, False)
