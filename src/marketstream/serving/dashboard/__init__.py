@@ -1,0 +1,1 @@
+"""The screens: one Dash page, Market, reading through `MarketData` as REST does."""
