@@ -59,11 +59,10 @@ class RedisReader:
         return [bar] if _inside(bar.start_us, start_us, end_us) else []
 
     def symbols(self) -> list[str]:
-        """Symbols with ticks in the cache, sorted."""
-        prefix = cache_keys.ticks("")
-        with redis_errors(self._settings):
-            keys = cast("set[bytes]", set(self._client.scan_iter(match=f"{prefix}*", count=_SCAN_COUNT)))
-        return sorted(key.decode().removeprefix(prefix) for key in keys)
+        """Symbols with ticks or a bar in the cache, sorted."""
+        from_ticks = {key.split(":", 1)[1] for key in self._keys(cache_keys.ticks("*"))}
+        from_bars = {key.split(":", 1)[1].rpartition(":")[0] for key in self._keys(cache_keys.bar("*", "*"))}
+        return sorted(from_ticks | from_bars)
 
     def ping(self) -> None:
         """Returns when Redis answers."""
@@ -73,6 +72,11 @@ class RedisReader:
     def close(self) -> None:
         """Disconnects."""
         self._client.close()
+
+    def _keys(self, pattern: str) -> list[str]:
+        with redis_errors(self._settings):
+            keys = cast("list[bytes]", list(self._client.scan_iter(match=pattern, count=_SCAN_COUNT)))
+        return [key.decode() for key in keys]
 
 
 def _inside(time_us: int, start_us: int | None, end_us: int | None) -> bool:

@@ -1,0 +1,195 @@
+"""Every reader keeps the `MarketReader` port's promises, the in-memory one and those on real servers alike."""
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+
+import polars as pl
+import pytest
+
+from marketstream.domain.errors import StoreUnavailableError
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar, Tick
+from marketstream.ports import MarketReader
+from marketstream.settings import Settings
+from marketstream.storage.redis.reader import RedisReader
+from marketstream.storage.redis.writer import RedisWriter
+from marketstream.storage.timescale.reader import TimescaleReader
+from marketstream.storage.timescale.writer import TimescaleWriter
+from marketstream.testing.fakes import InMemoryMarketReader
+from marketstream.testing.samples import sample_bars, sample_ticks
+from stores import CLOSED_PORT, MINUTE_US, TOPICS, Log, empty_redis, fresh_schema, topic_ids
+
+pytestmark = pytest.mark.servers
+
+MINUTE = Interval.parse("1min")
+FIVE_MINUTES = Interval.parse("5min")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A reader with what was stored for it; `all_bars` says whether it keeps more than the newest bar."""
+
+    reader: MarketReader
+    away: MarketReader
+    ticks: pl.DataFrame
+    bars: pl.DataFrame
+    start_us: int
+    all_bars: bool
+
+
+@pytest.fixture(scope="module", params=["memory", "timescale", "redis"])
+def known(request: pytest.FixtureRequest, server_settings: Callable[..., Settings]) -> Iterator[Known]:
+    start_us = (time.time_ns() // 1_000 - 30 * MINUTE_US) // MINUTE_US * MINUTE_US
+    ticks = [
+        tick
+        for symbol in ("IBM", "BAC")
+        for tick in sample_ticks(symbol, start_us=start_us, end_us=start_us + 12 * MINUTE_US)
+    ]
+    bars = [
+        bar
+        for symbol in ("IBM", "BAC")
+        for interval in (MINUTE, FIVE_MINUTES)
+        for bar in sample_bars((tick for tick in ticks if tick.symbol == symbol), interval)
+    ]
+    frames = (frame(ticks), frame(bars))
+    random.Random(5).shuffle(ticks)
+    if request.param == "memory":
+        away = InMemoryMarketReader()
+        away.available = False
+        yield Known(InMemoryMarketReader(ticks, bars), away, *frames, start_us, all_bars=True)
+    elif request.param == "timescale":
+        with fresh_schema(server_settings("postgres").postgres) as own, closing(TimescaleReader(own)) as reader:
+            fill(TimescaleWriter(own), ticks, bars)
+            away = TimescaleReader(own.model_copy(update={"port": CLOSED_PORT}))
+            yield Known(reader, away, *frames, start_us, all_bars=True)
+    else:
+        own = empty_redis(server_settings("redis").redis)
+        with closing(RedisReader(own)) as reader:
+            fill(RedisWriter(own, TOPICS, topic_ids), ticks, bars)
+            away = RedisReader(own.model_copy(update={"port": CLOSED_PORT}))
+            yield Known(reader, away, *frames, start_us, all_bars=False)
+
+
+def fill(writer: RedisWriter | TimescaleWriter, ticks: Sequence[Tick], bars: Sequence[Bar]) -> None:
+    log = Log()
+    log.add(*ticks, *bars)
+    writer.setup()
+    writer.write(log.messages)
+    writer.close()
+
+
+def frame(items: Sequence[Tick] | Sequence[Bar]) -> pl.DataFrame:
+    names = [name for name in items[0].__slots__ if name != "conditions"]
+    return pl.DataFrame({name: [getattr(item, name) for item in items] for name in names})
+
+
+def newest(rows: pl.DataFrame, order: list[str], limit: int) -> list[dict]:
+    return rows.sort(order).tail(limit).to_dicts()
+
+
+@pytest.mark.parametrize(
+    ("after_s", "before_s", "limit"),
+    [(None, None, 10), (None, None, 1_000), (60, 300, 1_000), (60, None, 5), (None, 200, 20), (100, 100, 10)],
+)
+def test_ticks_are_the_newest_of_the_range_oldest_first(
+    known: Known, after_s: int | None, before_s: int | None, limit: int
+) -> None:
+    start_us = None if after_s is None else known.start_us + after_s * 1_000_000
+    end_us = None if before_s is None else known.start_us + before_s * 1_000_000
+    inside = known.ticks.filter(
+        pl.col("symbol") == "IBM",
+        pl.col("event_time_us") >= (start_us or 0),
+        pl.col("event_time_us") < (end_us or 2**62),
+    )
+
+    found = known.reader.ticks("IBM", start_us=start_us, end_us=end_us, limit=limit)
+
+    expected = newest(inside, ["event_time_us", "sequence"], limit)
+    assert (frame(found).to_dicts() if found else []) == expected
+
+
+def test_a_ranges_end_is_outside_and_its_start_inside(known: Known) -> None:
+    times = known.ticks.filter(pl.col("symbol") == "BAC")["event_time_us"].sort().to_list()
+
+    found = known.reader.ticks("BAC", start_us=times[10], end_us=times[20], limit=1_000)
+
+    assert [tick.event_time_us for tick in found] == times[10:20]
+
+
+def test_latest_is_the_newest_tick(known: Known) -> None:
+    latest = known.reader.latest("BAC")
+
+    assert latest is not None
+    ordered = known.ticks.filter(pl.col("symbol") == "BAC").sort("event_time_us", "sequence")
+    assert frame([latest]).to_dicts() == ordered.tail(1).to_dicts()
+
+
+@pytest.mark.parametrize("interval", [MINUTE, FIVE_MINUTES])
+def test_the_newest_bar(known: Known, interval: Interval) -> None:
+    rows = known.bars.filter(pl.col("symbol") == "IBM", pl.col("interval") == interval.name)
+
+    found = known.reader.bars("IBM", interval, start_us=None, end_us=None, limit=1)
+
+    assert frame(found).to_dicts() == newest(rows, ["start_us"], 1)
+
+
+@pytest.mark.parametrize(("first", "end", "limit"), [(0, 12, 100), (3, 9, 100), (0, 12, 4), (2, 10, 3)])
+def test_bars_are_the_newest_that_start_in_the_range_oldest_first(
+    known: Known, first: int, end: int, limit: int
+) -> None:
+    start_us, end_us = known.start_us + first * MINUTE_US, known.start_us + end * MINUTE_US
+    rows = known.bars.filter(
+        pl.col("symbol") == "IBM", pl.col("interval") == "1min", pl.col("start_us").is_between(start_us, end_us - 1)
+    )
+
+    found = known.reader.bars("IBM", MINUTE, start_us=start_us, end_us=end_us, limit=limit)
+
+    expected = newest(rows, ["start_us"], limit)
+    if not known.all_bars:  # a cache may know less, but never anything else
+        assert len(found) == (1 if end == 12 else 0)
+        expected = expected[-1:] if found else []
+    assert [frame([bar]).to_dicts()[0] for bar in found] == expected
+
+
+def test_an_unknown_symbol_has_nothing(known: Known) -> None:
+    for symbol in ("NONE", "", "IBM ", "ibm", "x" * 500, "a\0b"):
+        assert known.reader.latest(symbol) is None
+        assert known.reader.ticks(symbol, start_us=None, end_us=None, limit=10) == []
+        assert known.reader.bars(symbol, MINUTE, start_us=None, end_us=None, limit=10) == []
+
+
+def test_times_beyond_any_calendar_are_only_far_away(known: Known) -> None:
+    found = known.reader.ticks("IBM", start_us=-(2**62), end_us=2**62, limit=10)
+
+    assert len(found) == 10
+    assert known.reader.ticks("IBM", start_us=2**62, end_us=None, limit=10) == []
+
+
+@pytest.mark.parametrize("limit", [0, -3])
+def test_nothing_wanted_is_nothing_given(known: Known, limit: int) -> None:
+    assert known.reader.ticks("IBM", start_us=None, end_us=None, limit=limit) == []
+    assert known.reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=limit) == []
+
+
+def test_symbols_are_sorted(known: Known) -> None:
+    assert known.reader.symbols() == ["BAC", "IBM"]
+
+
+def test_ping_returns(known: Known) -> None:
+    known.reader.ping()
+
+
+def test_a_store_that_is_away_is_said_to_be_away(known: Known) -> None:
+    calls: list[Callable[[], object]] = [
+        known.away.ping,
+        known.away.symbols,
+        lambda: known.away.latest("IBM"),
+        lambda: known.away.ticks("IBM", start_us=None, end_us=None, limit=1),
+        lambda: known.away.bars("IBM", MINUTE, start_us=None, end_us=None, limit=1),
+    ]
+    for call in calls:
+        with pytest.raises(StoreUnavailableError):
+            call()

@@ -1,0 +1,236 @@
+"""What the storage tests share: messages made by hand, stores of a test's own, and what is in them afterwards."""
+
+import random
+import secrets
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from influxdb_client.client.influxdb_client import InfluxDBClient
+from psycopg2.extensions import connection as Connection  # noqa: N812  # a class under a lower-case name
+
+from marketstream.contracts.messages import decode_bar, decode_tick, encode
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar, Tick
+from marketstream.ports import MarketReader, Message, Writer
+from marketstream.settings import InfluxSettings, PostgresSettings, RedisSettings
+from marketstream.storage.influx.writer import InfluxWriter
+from marketstream.storage.redis.reader import RedisReader
+from marketstream.storage.redis.writer import RedisWriter
+from marketstream.storage.timescale.connection import connect
+from marketstream.storage.timescale.migrate import migrate
+from marketstream.storage.timescale.reader import TimescaleReader
+from marketstream.storage.timescale.writer import TimescaleWriter
+
+MINUTE_US = 60_000_000
+TOPICS = ("tick_data", "aggregated_data_1min", "aggregated_data_5min")
+REDIS_DATABASE = 9  # the tests' own of a Redis that others use too
+CLOSED_PORT = 1
+
+
+def make_tick(time_us: int, *, symbol: str = "IBM", sequence: int = 0, **changes: Any) -> Tick:
+    fields = {
+        "symbol": symbol,
+        "price": 182.27,
+        "size": 100.0,
+        "event_time_us": time_us,
+        "received_time_us": time_us + 20_000,
+        "provider": "polygon",
+        "trade_id": f"{time_us}-{sequence}",
+        "sequence": sequence,
+    }
+    return Tick(**{**fields, **changes})
+
+
+def make_bar(start_us: int, trade_count: int, *, symbol: str = "IBM", **changes: Any) -> Bar:
+    fields = {
+        "symbol": symbol,
+        "interval": "1min",
+        "start_us": start_us,
+        "end_us": start_us + MINUTE_US,
+        "open": 182.0,
+        "high": 183.0 + trade_count,
+        "low": 181.0,
+        "close": 182.0 + trade_count / 7,
+        "volume": 100.0 * trade_count,
+        "vwap": 182.1,
+        "trade_count": trade_count,
+        "last_event_time_us": start_us + 1,
+        "last_received_time_us": start_us + 20_000,
+    }
+    return Bar(**{**fields, **changes})
+
+
+class Log:
+    """Numbers messages as the broker would: one partition per topic unless told otherwise."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._next: dict[tuple[str, int], int] = {}
+
+    def add(self, *items: Tick | Bar, partition: int = 0) -> list[Message]:
+        return [self.add_raw(topic_of(item), item.symbol, encode(item), partition=partition) for item in items]
+
+    def add_raw(self, topic: str, key: str, value: bytes, *, partition: int = 0) -> Message:
+        offset = self._next.get((topic, partition), 0)
+        self._next[topic, partition] = offset + 1
+        message = Message(topic, partition, offset, key, value, 1_700_000_000_000)
+        self.messages.append(message)
+        return message
+
+
+def topic_of(item: Tick | Bar) -> str:
+    return "tick_data" if isinstance(item, Tick) else f"aggregated_data_{item.interval}"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What every store can tell: its trades as numbers, and each symbol and interval's newest bar."""
+
+    trades: frozenset[tuple[str, int, float, float]]
+    newest_bars: Mapping[tuple[str, str], tuple[int, float, float, float, float, float, float, int]]
+
+    @classmethod
+    def of(cls, ticks: Iterable[Tick], bars: Iterable[Bar]) -> "Contents":
+        newest: dict[tuple[str, str], Bar] = {}
+        for bar in bars:
+            known = newest.get((bar.symbol, bar.interval))
+            if known is None or bar.version > known.version:
+                newest[bar.symbol, bar.interval] = bar
+        trades = frozenset((tick.symbol, tick.event_time_us, tick.price, tick.size) for tick in ticks)
+        return cls(trades, {key: _numbers(bar) for key, bar in newest.items()})
+
+    @classmethod
+    def expected(cls, messages: Iterable[Message]) -> "Contents":
+        ticks = [decode_tick(message.value) for message in messages if message.topic == "tick_data"]
+        bars = [decode_bar(message.value) for message in messages if message.topic != "tick_data"]
+        return cls.of(ticks, bars)
+
+
+def _numbers(bar: Bar) -> tuple[int, float, float, float, float, float, float, int]:
+    return (bar.start_us, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trade_count)
+
+
+@dataclass(frozen=True)
+class Store:
+    """One store as its tests see it."""
+
+    writer: Callable[[], Writer]
+    unreachable_writer: Callable[[], Writer]
+    contents: Callable[[], Contents]
+
+
+def topic_ids(topics: Sequence[str]) -> dict[str, str]:
+    """Identities of topics that are never made again."""
+    return {topic: f"id of {topic}" for topic in topics}
+
+
+@contextmanager
+def fresh_schema(settings: PostgresSettings) -> Iterator[PostgresSettings]:
+    """Settings with a migrated schema of their own."""
+    own = settings.model_copy(update={"schema_name": f"test_{secrets.token_hex(6)}"})
+    with as_owner(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(f"create schema {own.schema_name}")
+    migrate(own)
+    yield own
+    with as_owner(settings) as connection, connection.cursor() as cursor:
+        cursor.execute(f"drop schema {own.schema_name} cascade")
+
+
+@contextmanager
+def as_owner(settings: PostgresSettings) -> Iterator[Connection]:
+    with closing(connect(settings, "owner", statement_seconds=30)) as connection:
+        connection.autocommit = True
+        yield connection
+
+
+@contextmanager
+def timescale_store(settings: PostgresSettings) -> Iterator[Store]:
+    with fresh_schema(settings) as own, closing(TimescaleReader(own)) as reader:
+        away = own.model_copy(update={"port": CLOSED_PORT})
+        yield Store(lambda: TimescaleWriter(own), lambda: TimescaleWriter(away), lambda: read_contents(reader))
+
+
+@contextmanager
+def redis_store(settings: RedisSettings) -> Iterator[Store]:
+    own = empty_redis(settings)
+    away = own.model_copy(update={"port": CLOSED_PORT})
+    with closing(RedisReader(own)) as reader:
+        yield Store(
+            lambda: RedisWriter(own, TOPICS, topic_ids),
+            lambda: RedisWriter(away, TOPICS, topic_ids),
+            lambda: read_contents(reader),
+        )
+
+
+@contextmanager
+def influx_store(settings: InfluxSettings) -> Iterator[Store]:
+    own = settings.model_copy(update={"bucket": f"test-{uuid.uuid4().hex}"})
+    away = own.model_copy(update={"port": CLOSED_PORT})
+    yield Store(lambda: InfluxWriter(own), lambda: InfluxWriter(away), lambda: read_influx(own))
+
+
+def empty_redis(settings: RedisSettings) -> RedisSettings:
+    own = settings.model_copy(update={"database": REDIS_DATABASE})
+    with closing(redis_client(own)) as client:
+        client.flushdb()
+    return own
+
+
+def redis_client(settings: RedisSettings) -> "redis.Redis[bytes]":
+    return redis.Redis(
+        host=settings.host,
+        port=settings.port,
+        db=settings.database,
+        password=settings.password.get_secret_value() or None,
+    )
+
+
+def read_contents(reader: MarketReader) -> Contents:
+    ticks: list[Tick] = []
+    bars: list[Bar] = []
+    for symbol in reader.symbols():
+        ticks += reader.ticks(symbol, start_us=None, end_us=None, limit=100_000)
+        for name in ("1min", "5min"):
+            bars += reader.bars(symbol, Interval.parse(name), start_us=None, end_us=None, limit=1)
+    return Contents.of(ticks, bars)
+
+
+def flux_rows(settings: InfluxSettings, measurement: str) -> list[dict[str, Any]]:
+    """Every point of a measurement, one row with its tags and fields each."""
+    query = f"""
+        from(bucket: "{settings.bucket}") |> range(start: 1970-01-01T00:00:00Z, stop: 2100-01-01T00:00:00Z)
+          |> filter(fn: (r) => r._measurement == "{measurement}")
+          |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
+          |> map(fn: (r) => ({{r with time_ns: int(v: r._time)}}))
+    """
+    token = settings.token.get_secret_value()
+    with InfluxDBClient(settings.url, token, org=settings.organisation) as client:
+        return [record.values for table in client.query_api().query(query) for record in table.records]
+
+
+def read_influx(settings: InfluxSettings) -> Contents:
+    trades = frozenset(
+        (row["symbol"], row["time_ns"] // 1_000, row["price"], row["size"])
+        for row in flux_rows(settings, "tick_metrics")
+    )
+    newest: dict[tuple[str, str], Any] = {}
+    for row in flux_rows(settings, "aggregated_metrics"):
+        names = ("open", "high", "low", "close", "volume", "vwap", "trade_count")
+        bar = (row["time_ns"] // 1_000, *(row[name] for name in names))
+        key = (row["symbol"], row["interval"])
+        newest[key] = max(newest.get(key, bar), bar)
+    return Contents(trades, newest)
+
+
+def shuffled_runs(messages: Sequence[Message], chance: random.Random) -> Iterator[Sequence[Message]]:
+    """Batches as a consumer that dies now and then would take them: in order, some again, none left out."""
+    position = 0
+    while position < len(messages):
+        size = chance.randint(1, 40)
+        yield messages[position : position + size]
+        died_before_commit = chance.random() < 0.4
+        position = max(0, position - chance.randint(0, 30)) if died_before_commit else position + size
