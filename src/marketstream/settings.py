@@ -159,6 +159,14 @@ class ServingSettings(Section):
     )
 
 
+class ObservabilitySettings(Section):
+    """Where Prometheus, Alertmanager and Grafana listen when the launcher starts them; always on loopback."""
+
+    prometheus_port: Port = 9090
+    alertmanager_port: Port = 9093
+    grafana_port: Port = 3000
+
+
 class ReplaySettings(Section):
     """The bundled replay server: the demo feed and the load for tests and benchmarks."""
 
@@ -215,6 +223,7 @@ class Settings(BaseSettings):
     streaming: StreamingSettings = StreamingSettings()
     writers: WriterSettings = WriterSettings()
     serving: ServingSettings = ServingSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
     replay: ReplaySettings = ReplaySettings()
 
     _split_lists = field_validator("symbols", "providers", mode="before")(_split)
