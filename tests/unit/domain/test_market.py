@@ -1,6 +1,7 @@
 """Ticks and bars refuse what can't be."""
 
 from dataclasses import FrozenInstanceError, replace
+from itertools import pairwise
 from math import inf, nan
 
 import pytest
@@ -99,4 +100,4 @@ def test_versions_of_a_bar_sort_by_trades_then_final_then_revision() -> None:
         replace(BAR, trade_count=6),
         replace(BAR, start_us=60_000_000, end_us=120_000_000, trade_count=1),
     ]
-    assert sorted(versions[::-1], key=lambda bar: bar.version) == versions
+    assert all(older.version < newer.version for older, newer in pairwise(versions))
