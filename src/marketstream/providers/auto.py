@@ -8,12 +8,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from marketstream.observability.logs import get_logger
 from marketstream.settings import ProviderSettings, ReplaySettings, Settings
 
 _REACH_SECONDS = 3.0
 _SECURE = {"wss", "https"}
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_ANY_KEY = SecretStr("replay")  # the bundled server takes any but an empty one
 _logger = get_logger("feeds")
 
 
@@ -44,8 +47,7 @@ def resolve_feeds(settings: Settings, *, reachable: Callable[[str], bool] | None
         if name == "auto":
             feeds.append(_automatic(settings, reachable or can_reach))
         else:
-            endpoint: ProviderSettings = getattr(settings, name)
-            feeds.append(Feed(name, endpoint, is_bundled(endpoint, settings.replay)))
+            feeds.append(_named(name, settings))
     return list(dict.fromkeys(feeds))
 
 
@@ -85,6 +87,14 @@ def _handshake(url: str) -> bool:
         _logger.info("not reachable", host=target[0], why=str(error))
         return False
     return True
+
+
+def _named(name: str, settings: Settings) -> Feed:
+    endpoint: ProviderSettings = getattr(settings, name)
+    bundled = is_bundled(endpoint, settings.replay)
+    if bundled and not endpoint.api_key.get_secret_value():
+        endpoint = endpoint.model_copy(update={"api_key": _ANY_KEY})
+    return Feed(name, endpoint, bundled)
 
 
 def _automatic(settings: Settings, reachable: Callable[[str], bool]) -> Feed:

@@ -1,0 +1,31 @@
+"""Waits grow to their bound, spread over their whole range, and begin anew."""
+
+import pytest
+
+from marketstream.producers.backoff import Backoff
+
+
+def test_waits_double_up_to_the_maximum() -> None:
+    backoff = Backoff(1.0, 60.0, random=lambda: 1.0)
+    assert [backoff.failed() for _ in range(9)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert backoff.attempt == 10
+
+
+@pytest.mark.parametrize(("chance", "wait"), [(0.0, 0.0), (0.25, 0.5), (0.5, 1.0)])
+def test_the_jitter_takes_the_whole_range(chance: float, wait: float) -> None:
+    backoff = Backoff(1.0, 60.0, random=lambda: chance)
+    backoff.failed()
+    assert backoff.failed() == wait
+
+
+def test_a_healthy_connection_begins_anew() -> None:
+    backoff = Backoff(1.0, 60.0, random=lambda: 1.0)
+    backoff.failed()
+    backoff.failed()
+    backoff.succeeded()
+    assert (backoff.attempt, backoff.failed()) == (1, 1.0)
+
+
+def test_very_many_failures_do_not_overflow() -> None:
+    backoff = Backoff(1.0, 60.0, random=lambda: 1.0)
+    assert [backoff.failed() for _ in range(5_000)][-1] == 60.0
