@@ -33,8 +33,8 @@ class Refusal:
 class _Recent:
     """One symbol's newest event time, and the identities of its ticks by span of one lateness.
 
-    A tick in time is less than two spans behind the newest, so the older spans can go: memory is bounded by what a
-    symbol trades in three spans.
+    A tick in time lies in the newest span or the one before, so older spans go: memory is bounded by what a symbol
+    trades in two spans.
     """
 
     __slots__ = ("newest_us", "spans")
@@ -82,7 +82,7 @@ class TickValidator:
             if recent is not None:
                 self._remember(recent, tick, recent.newest_us - tick.event_time_us)
         for recent in self._recent.values():
-            self._forget(recent)
+            self._forget(recent, before_us=recent.newest_us - self._lateness_us)
 
     def newest_us(self, symbol: str) -> int | None:
         """The symbol's newest accepted event time, µs UTC."""
@@ -94,24 +94,24 @@ class TickValidator:
         return sum(len(span) for recent in self._recent.values() for span in recent.spans.values())
 
     def _remember(self, recent: _Recent, tick: Tick, behind_us: int) -> Verdict:
+        time_us = tick.event_time_us
+        index = time_us // self._span_us
+        span = recent.spans.get(index)
+        if span is None:
+            # Old identities go before the comparison: providers use ids again, from one day to the next for instance.
+            self._forget(recent, before_us=max(time_us, recent.newest_us) - self._lateness_us)
+            span = recent.spans[index] = set()
         identity = (tick.provider, tick.trade_id)
-        spans = recent.spans
-        for known in spans.values():
+        for known in recent.spans.values():
             if identity in known:
                 return Verdict.DUPLICATE
-        index = tick.event_time_us // self._span_us
-        span = spans.get(index)
-        if span is None:
-            span = spans[index] = set()
         span.add(identity)
         if behind_us < 0:
-            recent.newest_us = tick.event_time_us
-            if len(spans) > 2:
-                self._forget(recent)
+            recent.newest_us = time_us
         return Verdict.ACCEPTED
 
-    def _forget(self, recent: _Recent) -> None:
-        oldest = (recent.newest_us - self._lateness_us) // self._span_us
+    def _forget(self, recent: _Recent, *, before_us: int) -> None:
+        oldest = before_us // self._span_us
         recent.spans = {index: span for index, span in recent.spans.items() if index >= oldest}
 
     def _late_or_senseless(self, time_us: int, behind_us: int) -> Refusal:

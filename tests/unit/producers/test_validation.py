@@ -105,6 +105,12 @@ def test_an_id_is_the_symbols_and_the_providers_own() -> None:
     assert judge.judge(replace(TICK, symbol="BAC"), NOW) is Verdict.ACCEPTED
 
 
+def test_an_id_may_be_used_again_once_the_first_is_long_past() -> None:
+    judge = validator()
+    assert judge.judge(at(0, "1"), NOW) is Verdict.ACCEPTED
+    assert judge.judge(at(20_000, "1"), NOW) is Verdict.ACCEPTED
+
+
 def test_memory_is_bounded_by_the_lateness() -> None:
     judge = validator()
     for second in range(10_000):
