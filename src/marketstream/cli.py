@@ -9,10 +9,12 @@ from rich.console import Console
 from marketstream import bootstrap
 from marketstream.contracts import schema_files
 from marketstream.domain.errors import MarketstreamError
+from marketstream.launch import commands
 from marketstream.observability.logs import configure_logs
 from marketstream.settings import load_settings
 
 app = typer.Typer(no_args_is_help=True, help="Real-time market data, from a provider's socket to the screen.")
+commands.register(app)
 
 
 @app.command()

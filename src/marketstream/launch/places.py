@@ -1,4 +1,4 @@
-"""Where the checkout's own files and the platform's run-time files are."""
+"""Where the checkout's own files are."""
 
 from pathlib import Path
 
@@ -6,15 +6,19 @@ import marketstream
 from marketstream.domain.errors import LaunchError
 
 
-def infra(*parts: str) -> Path:
-    """A file under the checkout's `infra` folder, or under one beside the working directory for an installed package.
+def checkout(*parts: str) -> Path:
+    """A file of the checkout the package lies in, or, for an installed package, of the working directory.
 
     Raises:
         LaunchError: It is in neither place.
     """
-    roots = (Path(marketstream.__file__).parents[2], Path.cwd())
-    for root in roots:
-        path = root.joinpath("infra", *parts)
+    for root in (Path(marketstream.__file__).parents[2], Path.cwd()):
+        path = root.joinpath(*parts)
         if path.exists():
             return path
-    raise LaunchError(f"infra/{'/'.join(parts)} is missing: run this from a checkout of marketstream")
+    raise LaunchError(f"{'/'.join(parts)} is missing: run this from a checkout of marketstream")
+
+
+def infra(*parts: str) -> Path:
+    """A file under `infra`; see `checkout`."""
+    return checkout("infra", *parts)
