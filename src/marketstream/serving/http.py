@@ -73,11 +73,14 @@ class Envelope:
                 _record(scope, status, time.perf_counter() - started)
 
 
-def add_middleware(app: Starlette, content_security_policy: str) -> None:
-    """Wraps an application: the envelope outermost, then compression of answers above 1 kB."""
+def enveloped(app: Starlette, content_security_policy: str) -> ASGIApp:
+    """The application as it is served: answers above 1 kB compressed, and the envelope around everything.
+
+    The envelope is outside the application, not one of its middlewares, so that crashes get it too.
+    """
     # Level 4 costs a third of level 9's time for nearly its size.
     app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=4)
-    app.add_middleware(Envelope, content_security_policy=content_security_policy)
+    return Envelope(app, content_security_policy)
 
 
 def check_host(settings: ServingSettings) -> None:

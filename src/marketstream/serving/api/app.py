@@ -4,12 +4,13 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.types import ASGIApp
 
 from marketstream.serving.api.docs_page import render
 from marketstream.serving.api.problems import ProblemBody, install
 from marketstream.serving.api.routes import market_router
 from marketstream.serving.health import health_router
-from marketstream.serving.http import add_middleware
+from marketstream.serving.http import enveloped
 from marketstream.serving.market_data import MarketData
 from marketstream.settings import Settings
 
@@ -23,7 +24,7 @@ Times are integer microseconds UTC (`…_us`), prices and sizes are exact double
 """
 
 
-def create_app(market_data: MarketData, settings: Settings) -> FastAPI:
+def create_app(market_data: MarketData, settings: Settings) -> ASGIApp:
     """The REST application over one `MarketData`.
 
     The usual documentation pages load their scripts from a CDN; `/docs` here is plain HTML and works offline.
@@ -40,8 +41,7 @@ def create_app(market_data: MarketData, settings: Settings) -> FastAPI:
     app.include_router(health_router(market_data))
     _add_docs(app)
     _add_problem_schema(app)
-    add_middleware(app, _CONTENT_SECURITY_POLICY)
-    return app
+    return enveloped(app, _CONTENT_SECURITY_POLICY)
 
 
 def _add_docs(app: FastAPI) -> None:

@@ -9,9 +9,10 @@ from marketstream.domain.interval import Interval
 from marketstream.serving.api.problems import invalid_parameter
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NUMBER = re.compile(r"-?\d{1,17}(\.\d{1,9})?")
+_NUMBER = re.compile(r"\d{1,17}(\.\d{1,9})?", re.ASCII)
 # A "+" in a query string means a blank; this gives an unescaped offset back its sign.
 _UNESCAPED_OFFSET = re.compile(r" (\d{2}:?\d{2})$")
+_FIRST_US = -(70 * 365 + 17) * 86_400 * 1_000_000  # 1900; times before are typing errors, and some stores' limit
 # Up to the year 5138 each, and no unit's present-day value is below the next smaller unit's bound.
 _UNITS = ((Decimal(10) ** 11, 1_000_000), (Decimal(10) ** 14, 1_000), (Decimal(10) ** 17, 1))
 
@@ -36,7 +37,10 @@ def parse_time(name: str, text: str | None) -> int | None:
     except ValueError:
         raise invalid_parameter(name, f"{text!r} is no time. {TIME_HELP}") from None
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    time_us = (moment - _EPOCH) // timedelta(microseconds=1)
+    if not _FIRST_US <= time_us < _UNITS[-1][0]:
+        raise invalid_parameter(name, f"{text!r} is not between the years 1900 and 5138")
+    return time_us
 
 
 def parse_range(start: str | None, end: str | None) -> tuple[int | None, int | None]:
@@ -66,6 +70,6 @@ def parse_window(name: str, intervals: Sequence[Interval]) -> Interval:
 
 def _from_epoch(name: str, number: Decimal) -> int:
     for bound, microseconds in _UNITS:
-        if abs(number) < bound:
+        if number < bound:
             return int(number * microseconds)
     raise invalid_parameter(name, f"{number} is beyond microseconds; give s, ms or µs since 1970")

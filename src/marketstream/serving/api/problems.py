@@ -12,12 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 
 from marketstream.domain.errors import StoreError, StoreUnavailableError
-from marketstream.observability.logs import get_logger
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
-
-_log = get_logger("api")
 
 
 class ProblemBody(BaseModel):
@@ -129,8 +126,6 @@ async def _on_store_away(request: Request, error: Exception) -> Response:
     return _respond(request, problem, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
-async def _on_crash(request: Request, error: Exception) -> Response:
-    _log.error("request crashed", path=request.url.path, exc_info=error)
-    return _respond(
-        request, Problem(500, "internal-error", "Internal error", "The fault is ours; the log has it under this id.")
-    )
+async def _on_crash(request: Request, _error: Exception) -> Response:
+    # The server logs the traceback; the envelope logs the request under its id.
+    return _respond(request, Problem(500, "internal-error", "Internal error", "The fault is ours; see the log."))

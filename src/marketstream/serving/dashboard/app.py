@@ -5,6 +5,7 @@ from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, no_update
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from marketstream.domain.errors import StoreUnavailableError
 from marketstream.serving.dashboard import layout, live, panels
@@ -13,7 +14,7 @@ from marketstream.serving.dashboard.selection import Selection, from_link
 from marketstream.serving.dashboard.snapshot import Snapshot, read
 from marketstream.serving.dashboard.theme import Scheme, scheme_of
 from marketstream.serving.health import health_router
-from marketstream.serving.http import add_middleware
+from marketstream.serving.http import enveloped
 from marketstream.serving.market_data import MarketData
 from marketstream.settings import Settings
 
@@ -43,7 +44,7 @@ _MARKET_OUTPUTS = (
 )
 
 
-def create_app(market_data: MarketData, settings: Settings) -> FastAPI:
+def create_app(market_data: MarketData, settings: Settings) -> ASGIApp:
     """The dashboard as an ASGI application."""
     server = FastAPI(title="marketstream dashboard", docs_url=None, redoc_url=None, openapi_url=None)
     server.include_router(health_router(market_data))
@@ -63,8 +64,7 @@ def create_app(market_data: MarketData, settings: Settings) -> FastAPI:
     _register_browser_callbacks(app)
     _register_link(app, market_data, windows)
     _register_market(app, market_data)
-    add_middleware(server, _CONTENT_SECURITY_POLICY)
-    return server
+    return enveloped(server, _CONTENT_SECURITY_POLICY)
 
 
 def _page(market_data: MarketData, windows: list[str]) -> Any:

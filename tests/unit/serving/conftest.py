@@ -1,0 +1,38 @@
+"""A small market in memory: a cache that holds the newest, a history that holds everything, and a clock."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar, Tick
+from marketstream.serving.market_data import MarketData
+from marketstream.testing.fakes import FakeClock, InMemoryMarketReader
+from marketstream.testing.samples import sample_bars, sample_ticks
+
+START_US = 1_700_000_040_000_000  # a whole minute
+HOUR_US = 3_600 * 1_000_000
+
+
+@dataclass
+class World:
+    """What a test can turn: the stores and the clock, with the market they hold."""
+
+    cache: InMemoryMarketReader
+    history: InMemoryMarketReader
+    clock: FakeClock
+    market_data: MarketData
+    ticks: list[Tick]
+    bars: list[Bar]
+
+
+@pytest.fixture
+def world() -> World:
+    """Two hours of BTCUSDT in both stores, as 1-minute bars; IBM is configured and has never traded."""
+    ticks = list(sample_ticks("BTCUSDT", start_us=START_US, end_us=START_US + 2 * HOUR_US, per_second=0.2))
+    bars = list(sample_bars(ticks, Interval.parse("1min"), final_before_us=START_US + 2 * HOUR_US - 60_000_000))
+    cache = InMemoryMarketReader(ticks[-100:], bars[-1:])
+    history = InMemoryMarketReader(ticks, bars)
+    clock = FakeClock(ticks[-1].received_time_us + 500_000)
+    market_data = MarketData(cache, history, symbols=["BTCUSDT", "IBM"], stale_after_seconds=30.0, clock=clock)
+    return World(cache, history, clock, market_data, ticks, bars)
