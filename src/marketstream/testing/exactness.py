@@ -22,7 +22,7 @@ def exactness_trades(
     seed: int = 11,
     start_us: int = DEFAULT_START_US,
 ) -> list[MarketTrade]:
-    """About `count` trades in event-time order, with everything that bars get wrong.
+    """About `count` trades in replay order, with everything that bars get wrong.
 
     Per symbol: a trade exactly at and 1 ms before minute edges, runs of trades at one time with differing prices, whole
     sizes from 1 to 250,000 shares, minutes without any trade, and (all but the first symbol) a silence of about a sixth
@@ -42,7 +42,7 @@ def exactness_trades(
     for number, symbol in enumerate(symbols):
         times = start_us + _times(each, span_us, random, silent=number > 0)
         trades += _symbol_trades(symbol, times, random)
-    trades.sort(key=lambda trade: trade.event_time_us)
+    trades.sort(key=lambda trade: (trade.event_time_us, trade.symbol, trade.sequence))
     return trades
 
 

@@ -24,7 +24,7 @@ _LOOP_STEP_US = 60_000_000
 class RecordedTrades:
     """A trade file's content, in the order it is replayed.
 
-    Each symbol's trades keep their sequence; symbols are merged by event time. A trade whose time lies before that of
+    Each symbol's trades keep their sequence; symbols are merged by event time, then by name. A trade whose time lies before that of
     its symbol's previous one came late, and is replayed late: after that one, with its own time.
 
     Attributes:

@@ -19,6 +19,7 @@ from marketstream.testing.replay.numbers import decimal_text
 
 MAX_STREAMS = 1_024
 MAX_REQUESTS_PER_SECOND = 5
+_TOO_MANY_STREAMS = Answer(close=(POLICY_VIOLATION, "Too many streams"))
 _METHODS = ("SUBSCRIBE", "UNSUBSCRIBE", "LIST_SUBSCRIPTIONS", "SET_PROPERTY", "GET_PROPERTY")
 _INVALID_VALUE, _INVALID_REQUEST, _INVALID_JSON = 1, 2, 3
 
@@ -66,9 +67,9 @@ class BinanceConversation:
         """Whether any trade stream is subscribed."""
         return bool(self._wanted)
 
-    def greeting(self) -> tuple[bytes, ...]:
-        """Nothing: this protocol greets nobody."""
-        return ()
+    def greeting(self) -> Answer:
+        """Nothing, unless the path names too many streams: this protocol greets nobody."""
+        return _TOO_MANY_STREAMS if len(self._streams) > MAX_STREAMS else Answer()
 
     def farewell(self, now_us: int) -> tuple[bytes, ...]:
         """The `serverShutdown` event."""
@@ -117,7 +118,7 @@ class BinanceConversation:
             for name in names:
                 self._streams.pop(name, None)
         elif len(self._streams | dict.fromkeys(names)) > MAX_STREAMS:
-            return Answer(close=(POLICY_VIOLATION, "Too many streams"))
+            return _TOO_MANY_STREAMS
         else:
             self._streams |= dict.fromkeys(names)
         self._index()

@@ -59,8 +59,8 @@ class Conversation(Protocol):
     def subscribed(self) -> bool:
         """Whether the client waits for trades."""
 
-    def greeting(self) -> tuple[bytes, ...]:
-        """Frames sent as soon as the client is connected."""
+    def greeting(self) -> Answer:
+        """What follows the connection itself."""
 
     def answer(self, request: str | bytes, now_seconds: float) -> Answer:
         """Takes a client's message; `now_seconds` is any steady clock."""

@@ -61,5 +61,5 @@ async def _serve(server: ReplayServer) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with server:
         _log.info("listening", polygon=server.url_polygon, binance=server.url_binance)
-        await stop.wait()
+        await server.run_until(stop)
         _log.info("stopping")

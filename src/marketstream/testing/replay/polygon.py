@@ -83,9 +83,9 @@ class PolygonConversation:
         """Whether any trade channel is subscribed."""
         return any(channel.startswith("T.") for channel in self._channels)
 
-    def greeting(self) -> tuple[bytes, ...]:
+    def greeting(self) -> Answer:
         """The `connected` status."""
-        return (_status("connected", "Connected Successfully"),)
+        return Answer((_status("connected", "Connected Successfully"),))
 
     def farewell(self, now_us: int) -> tuple[bytes, ...]:
         """Nothing: this protocol has no such frame."""

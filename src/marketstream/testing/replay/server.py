@@ -1,9 +1,10 @@
 """The replay server: one port, every provider's protocol, chosen by the request's path."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Self
@@ -17,7 +18,7 @@ from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock
 from marketstream.testing.replay import admin, binance
 from marketstream.testing.replay.audience import Audience, Listener
-from marketstream.testing.replay.conversation import Conversation
+from marketstream.testing.replay.conversation import Answer, Conversation
 from marketstream.testing.replay.player import Faults, Player
 from marketstream.testing.replay.polygon import PolygonConversation
 from marketstream.testing.replay.source import LIVE, Pace, Source
@@ -27,6 +28,8 @@ ADMIN_PATH = "/admin"
 _PONG_SECONDS = 60.0
 _CLOSE_SECONDS = 1.0
 _log = get_logger("replay")
+_socket_log = logging.getLogger("marketstream.replay.sockets")
+_socket_log.setLevel(logging.WARNING)  # every connection is logged by `_handle` already
 
 
 class SystemClock:
@@ -94,14 +97,14 @@ class ReplayServer:
         self._audience = Audience(options.settle_seconds)
         self._player = Player(source, pace, self._audience, self.faults, self._clock)
         self._exit = AsyncExitStack()
+        self._playing: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             server = await stack.enter_async_context(await self._listen())
             self._port = next(iter(server.sockets)).getsockname()[1]
-            player = asyncio.create_task(self._player.run())
-            player.add_done_callback(_report)
-            stack.push_async_callback(_stop, player)
+            self._playing = asyncio.create_task(self._player.run())
+            stack.push_async_callback(_stop, self._playing)
             stack.push_async_callback(self._say_farewell)
             self._exit = stack.pop_all()
         return self
@@ -152,6 +155,17 @@ class ReplayServer:
             listener.drop()
         return len(listeners)
 
+    async def run_until(self, stop: asyncio.Event) -> None:
+        """Returns when `stop` is set; raises if the market breaks, so that no process serves silence unnoticed."""
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait({stopped, self._playing}, return_when=asyncio.FIRST_COMPLETED)
+            if self._playing.done():
+                await self._playing
+            await stopped
+        finally:
+            stopped.cancel()
+
     async def _listen(self) -> Server:
         try:
             return await serve(
@@ -159,6 +173,7 @@ class ReplayServer:
                 self._host,
                 self._port,
                 process_request=_answer_health,
+                logger=_socket_log,
                 compression=None,
                 ping_interval=self._options.ping_seconds,
                 ping_timeout=self._pong_seconds,
@@ -192,14 +207,9 @@ class ReplayServer:
 
     async def _converse(self, listener: Listener) -> None:
         connection, conversation = listener.connection, listener.conversation
-        for frame in conversation.greeting():
-            await connection.send(frame, text=True)
+        await _send(connection, conversation.greeting())
         async for request in connection:
-            answer = conversation.answer(request, time.monotonic())
-            for frame in answer.frames:
-                await connection.send(frame, text=True)
-            if answer.close:
-                await connection.close(*answer.close)
+            await _send(connection, conversation.answer(request, time.monotonic()))
             self._audience.change()
 
     async def _say_farewell(self) -> None:
@@ -208,15 +218,18 @@ class ReplayServer:
                 listener.inject(frame, text=True)
 
 
+async def _send(connection: ServerConnection, answer: Answer) -> None:
+    for frame in answer.frames:
+        await connection.send(frame, text=True)
+    if answer.close:
+        await connection.close(*answer.close)
+
+
 def _answer_health(connection: ServerConnection, request: Request) -> Response | None:
     return connection.respond(HTTPStatus.OK, "ok\n") if request.path == HEALTH_PATH else None
 
 
-def _report(player: asyncio.Task[None]) -> None:
-    if not player.cancelled() and (error := player.exception()):
-        _log.error("the market stopped", exc_info=error)
-
-
 async def _stop(player: asyncio.Task[None]) -> None:
     player.cancel()
-    await asyncio.gather(player, return_exceptions=True)
+    with suppress(asyncio.CancelledError):  # ours, from the line above; anything else is raised
+        await player
