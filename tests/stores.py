@@ -1,5 +1,6 @@
 """What the storage tests share: messages made by hand, stores of a test's own, and what is in them afterwards."""
 
+import os
 import random
 import secrets
 import uuid
@@ -16,7 +17,7 @@ from marketstream.contracts.messages import decode_bar, decode_tick, encode
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.ports import MarketReader, Message, Writer
-from marketstream.settings import InfluxSettings, PostgresSettings, RedisSettings
+from marketstream.settings import InfluxSettings, PostgresSettings, RedisSettings, Settings
 from marketstream.storage.influx.writer import InfluxWriter
 from marketstream.storage.redis.reader import RedisReader
 from marketstream.storage.redis.writer import RedisWriter
@@ -126,6 +127,22 @@ class Store:
 def topic_ids(topics: Sequence[str]) -> dict[str, str]:
     """Identities of topics that are never made again."""
     return {topic: f"id of {topic}" for topic in topics}
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What a process of the platform needs to find the same servers."""
+    return {
+        **os.environ,
+        "MARKETSTREAM_DATA_DIR": str(settings.data_dir),
+        "MARKETSTREAM_KAFKA__PORT": str(settings.kafka.port),
+        "MARKETSTREAM_POSTGRES__PORT": str(settings.postgres.port),
+        "MARKETSTREAM_POSTGRES__SCHEMA_NAME": settings.postgres.schema_name,
+        "MARKETSTREAM_REDIS__PORT": str(settings.redis.port),
+        "MARKETSTREAM_REDIS__DATABASE": str(settings.redis.database),
+        "MARKETSTREAM_INFLUX__PORT": str(settings.influx.port),
+        "MARKETSTREAM_INFLUX__BUCKET": settings.influx.bucket,
+        "MARKETSTREAM_STREAMING__INTERVALS": "1min,5min",
+    }
 
 
 @contextmanager

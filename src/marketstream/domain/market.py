@@ -120,6 +120,9 @@ class Bar:
             raise ValueError("low <= open, close <= high does not hold")
         if self.start_us >= self.end_us or self.trade_count < 1 or self.volume < 0:
             raise ValueError("a bar needs start < end, a trade and a volume not below zero")
+        integers = (self.start_us, self.end_us, self.trade_count, self.last_event_time_us, self.last_received_time_us)
+        if not -_INT64 <= min(integers) <= max(*integers, self.revision) < _INT64:
+            raise ValueError("an integer is beyond 64 bits")
 
     @property
     def version(self) -> tuple[int, int, bool, int]:

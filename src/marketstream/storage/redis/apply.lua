@@ -29,8 +29,23 @@ local positions, symbols, bars = take_number(), take_number(), take_number()
 local ticks_kept = take_number()
 local latest_seconds, count_seconds, bar_seconds = take(), take_number(), take()
 
+local function digits(message, name)
+  return string.match(message, '"' .. name .. '":(%-?%d+)') or '-1' -- what isn't ours is older
+end
 local function field(message, name)
-  return tonumber(string.match(message, '"' .. name .. '":(%-?%d+)')) or -1 -- what isn't ours is older
+  return tonumber(digits(message, name))
+end
+
+-- Whether integer a is less than b, as texts: beyond 2^53 different integers may be the same number here.
+local function less(a, b)
+  local a_number, b_number = tonumber(a), tonumber(b)
+  if a_number ~= b_number or a == b then
+    return a_number < b_number
+  end
+  if a_number < 0 then
+    a, b = b, a
+  end
+  return #a < #b or (#a == #b and a < b)
 end
 
 -- Whether tick a comes before tick b, by (event time, sequence).
@@ -39,7 +54,7 @@ local function before(a, b)
   if a_time ~= b_time then
     return a_time < b_time
   end
-  return field(a, 'sequence') < field(b, 'sequence')
+  return less(digits(a, 'sequence'), digits(b, 'sequence'))
 end
 
 local function final(bar)

@@ -1,0 +1,74 @@
+"""Batches are decoded in order, and bars are reduced to their newest versions."""
+
+import random
+
+import pytest
+
+from marketstream.ports import Message
+from marketstream.storage.decoding import UndecodableError, decode, newest_bars
+from stores import Log, make_bar, make_tick
+
+START_US = 1_381_152_600_000_000
+
+
+def test_a_batch_is_decoded_in_order() -> None:
+    log = Log()
+    first, bar, second = make_tick(START_US), make_bar(START_US, 2), make_tick(START_US + 5, symbol="BAC")
+    messages = log.add(first, bar, second)
+
+    decoded = decode(messages)
+
+    assert decoded.ticks == [(messages[0], first), (messages[2], second)]
+    assert decoded.bars == [(messages[1], bar)]
+
+
+@pytest.mark.parametrize(
+    ("topic", "value"),
+    [
+        ("tick_data", b""),
+        ("tick_data", b"null"),
+        ("tick_data", b"[]"),
+        ("tick_data", b'{"symbol":"IBM"}'),
+        ("aggregated_data_1min", b"{}"),
+        ("technical_indicators", b"{}"),
+    ],
+)
+def test_what_fits_no_schema_is_named(topic: str, value: bytes) -> None:
+    message = Message(topic, 3, 17, "IBM", value, 0)
+
+    with pytest.raises(UndecodableError) as caught:
+        decode([*Log().add(make_tick(START_US)), message])
+
+    [fault] = caught.value.faults
+    assert fault.message is message
+    assert fault.detail
+
+
+def test_an_infinite_price_is_undecodable() -> None:
+    [message] = Log().add(make_tick(START_US))
+    infinite = message.value.replace(b"182.27", b"1e999")
+    assert infinite != message.value
+
+    with pytest.raises(UndecodableError):
+        decode([Message("tick_data", 0, 0, "IBM", infinite, 0)])
+
+
+def test_an_integer_no_store_can_hold_is_undecodable() -> None:
+    [message] = Log().add(make_bar(START_US, 4))
+    oversized = message.value.replace(b'"trade_count":4', b'"trade_count":9223372036854775808')
+    assert oversized != message.value
+
+    with pytest.raises(UndecodableError):
+        decode([Message(message.topic, 0, 0, "IBM", oversized, 0)])
+
+
+def test_the_newest_version_of_each_bar_wins_in_any_order() -> None:
+    versions = [make_bar(START_US, count, final=final) for count in (1, 2, 5) for final in (False, True)]
+    other = make_bar(START_US + 60_000_000, 1)
+    log = Log()
+    log.add(*versions, other)
+    bars = decode(log.messages).bars
+
+    for seed in range(20):
+        random.Random(seed).shuffle(bars)
+        assert set(newest_bars(bars).values()) == {versions[-1], other}
