@@ -17,6 +17,7 @@ from marketstream.serving.dashboard.theme import Scheme
 
 # Bars that may still change behind the newest: enough for the allowed lateness even at one-second bars.
 TAIL = 16
+MAX_TRIM = 60  # beyond, say after a laptop slept, a new figure is less work
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ def difference(drawn: Drawn, snapshot: Snapshot) -> Change | None:
     shown = drawn.starts(interval)
     trim = sum(start < bars[0].start_us for start in shown)
     kept = shown[trim:]
-    if not kept or kept != [bar.start_us for bar in bars[: len(kept)]]:
+    if trim > MAX_TRIM or not kept or kept != [bar.start_us for bar in bars[: len(kept)]]:
         return None
     versions = {version[0]: tuple(version) for version in drawn.tail}
     overwrite = [
