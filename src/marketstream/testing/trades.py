@@ -24,8 +24,8 @@ _LOOP_STEP_US = 60_000_000
 class RecordedTrades:
     """A trade file's content, in the order it is replayed.
 
-    Each symbol's trades keep their sequence; symbols are merged by event time, then by name. A trade whose time lies before that of
-    its symbol's previous one came late, and is replayed late: after that one, with its own time.
+    Each symbol's trades keep their sequence; symbols are merged by event time, then by name. A trade whose time lies
+    before that of its symbol's previous one came late, and is replayed late: after that one, with its own time.
 
     Attributes:
         frame: The columns of `MarketTrade` but `trade_id`, in replay order; `conditions` as the file's flags.
