@@ -166,9 +166,9 @@ class ServingSettings(Section):
 class ObservabilitySettings(Section):
     """Where Prometheus, Alertmanager and Grafana listen when the launcher starts them; always on loopback."""
 
-    prometheus_port: Port = 9090
-    alertmanager_port: Port = 9093
-    grafana_port: Port = 3000
+    prometheus_port: Port = Field(default=9090, description="Prometheus")
+    alertmanager_port: Port = Field(default=9093, description="Alertmanager")
+    grafana_port: Port = Field(default=3000, description="Grafana")
 
 
 class ReplaySettings(Section):
@@ -189,7 +189,7 @@ class ReplaySettings(Section):
     history_seconds: float = Field(
         default=86_400.0, ge=0, description="how far back a generated market starts at any speed but 1"
     )
-    ping_seconds: float = Field(default=20.0, gt=0)
+    ping_seconds: float = Field(default=20.0, gt=0, description="how often it sends a heartbeat to its clients")
     refused_keys: Annotated[list[str], NoDecode] = Field(default=[], description="API keys answered with auth_failed")
     admin: bool = Field(default=False, description="whether `/admin` takes commands that inject faults")
 

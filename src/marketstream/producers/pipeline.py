@@ -66,8 +66,8 @@ class Pipeline:
 
     async def _refuse(self, rejected: Rejected) -> None:
         metrics.REJECTED.labels(rejected.provider, rejected.reason.value).inc()
-        letter = encode(DeadLetter.of(rejected))
-        await self._publish(DEAD_LETTERS, rejected.symbol or rejected.provider, letter, rejected.provider)
+        letter = DeadLetter.of(rejected)  # bounds the symbol too, which is the key
+        await self._publish(DEAD_LETTERS, letter.symbol or letter.provider, encode(letter), letter.provider)
 
     async def _publish(self, topic: str, key: str, value: bytes, provider: str) -> None:
         while True:

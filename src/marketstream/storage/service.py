@@ -181,11 +181,12 @@ class WriterService:
             received_time_us=message.timestamp_ms * 1_000,
             symbol=message.key,
         )
-        value = encode(DeadLetter.of(rejected))
+        letter = DeadLetter.of(rejected)  # bounds the symbol too, which is the key
+        value = encode(letter)
         self._buried += 1
         while True:
             try:
-                self._publisher.publish(topics.DEAD_LETTERS, message.key, value)
+                self._publisher.publish(topics.DEAD_LETTERS, letter.symbol, value)
                 return
             except BusBackpressureError:
                 self._deliver_dead_letters()
