@@ -20,11 +20,12 @@ from marketstream.observability.logs import configure_logs
 from marketstream.settings import Settings, load_settings
 
 _INTERRUPTED = 130
+_LOG_WIDTH = 150  # where there is no terminal to ask
 
 
 def up(*, foreground: bool) -> None:
     """Starts the platform and returns when it is healthy; changes nothing on one that runs."""
-    console = Console()
+    console = _console()
     if compose.uses_compose(load_settings()):
         raise typer.Exit(compose.compose_up())
     settings = control.settings_with_secrets()
@@ -41,6 +42,11 @@ def up(*, foreground: bool) -> None:
         supervise(settings)
     else:
         _start(console, settings)
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=_LOG_WIDTH)
 
 
 def _start(console: Console, settings: Settings) -> None:
@@ -93,7 +99,7 @@ def status(*, as_json: bool) -> None:
     if as_json:
         typer.echo(report.model_dump_json(indent=2))
     else:
-        Console().print(status_table(report), highlight=False)
+        _console().print(status_table(report), highlight=False)
     if not report.well:
         raise typer.Exit(1)
 

@@ -89,7 +89,8 @@ def wait_until_settled(folder: RunFolder, daemon: Daemon | None, show: Callable[
     while True:
         state = folder.read()
         if state is not None:
-            show(state)
+            if daemon is not None or _unsettled(state):  # nothing to watch where all stood before
+                show(state)
             if all(service.state in SETTLED or _hopeless(service) for service in state.services):
                 return Outcome(running=True, failed=tuple(filter(_hopeless, state.services)))
         if (daemon is not None and daemon.poll() is not None) or (daemon is None and folder.supervisor_pid() is None):
@@ -106,6 +107,10 @@ def stop(folder: RunFolder) -> bool:
             os.kill(pid, signal.SIGTERM)
         _wait_for_end(folder, pid)
     return end_leftovers(folder.data_dir) > 0 or pid is not None
+
+
+def _unsettled(state: PlatformState) -> bool:
+    return any(service.state not in SETTLED for service in state.services)
 
 
 def is_foundation(service: ServiceState) -> bool:

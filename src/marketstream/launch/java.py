@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from marketstream.launch.servers.base import on_path
+from marketstream.launch.places import on_path
 
 MINIMUM = 17
 TRIED = (17, 21)

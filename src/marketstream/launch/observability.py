@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 
 from marketstream.domain.errors import LaunchError
-from marketstream.launch.places import checkout, infra
+from marketstream.launch.places import checkout, infra, on_path
 from marketstream.launch.secrets import admin_secret
-from marketstream.launch.servers.base import LOOPBACK, on_path
+from marketstream.launch.servers.base import LOOPBACK
 from marketstream.launch.service import Kind, Service
 from marketstream.settings import Settings
 

@@ -1,5 +1,6 @@
-"""Where the checkout's own files are."""
+"""Where programs and the checkout's own files are."""
 
+import shutil
 from pathlib import Path
 
 import marketstream
@@ -22,3 +23,9 @@ def checkout(*parts: str) -> Path:
 def infra(*parts: str) -> Path:
     """A file under `infra`; see `checkout`."""
     return checkout("infra", *parts)
+
+
+def on_path(name: str) -> Path | None:
+    """An executable on PATH."""
+    found = shutil.which(name)
+    return Path(found) if found else None

@@ -1,5 +1,6 @@
 """Which services make up the platform, and in which order they start."""
 
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import httpx
 
+from marketstream.bus.admin import ensure_topics
+from marketstream.contracts.topics import all_topics
 from marketstream.launch.feeds import Feeds, feed_environment
 from marketstream.launch.jars import KAFKA, SPARK, jars_present
 from marketstream.launch.observability import observability_services
@@ -18,6 +21,7 @@ from marketstream.settings import Settings
 _BUILD = "influxdb-build"
 _OPTIONAL_SERVERS = frozenset({"influxdb"})
 SHORT_SECONDS = 3.0
+_ACTIVE_QUERIES = re.compile(r"Active Streaming Queries \([1-9]")
 
 
 def platform_services(settings: Settings, feeds: Feeds) -> tuple[Service, ...]:
@@ -29,10 +33,14 @@ def platform_services(settings: Settings, feeds: Feeds) -> tuple[Service, ...]:
     """
     servers = _server_services(settings)
     steps = (
-        Service(name="topics", kind=Kind.STEP, command=_command("topics"), after=("kafka",)),
+        Service(name="topics", kind=Kind.STEP, prepare=lambda: _create_topics(settings), after=("kafka",)),
         Service(name="migrations", kind=Kind.STEP, command=_command("migrate"), after=("postgres",)),
     )
     return (*servers, *steps, *_processes(settings, feeds, has_jars=_has_jars()), *observability_services(settings))
+
+
+def _create_topics(settings: Settings) -> None:
+    ensure_topics(settings.kafka.bootstrap_servers, all_topics(settings.intervals), settings.kafka.partitions)
 
 
 def _has_jars() -> bool:
@@ -113,7 +121,7 @@ def _bars(settings: Settings, after: tuple[str, ...]) -> Service:
         kind=Kind.PROCESS,
         command=_command("submit", "bars"),
         after=after,
-        fault=lambda: _http_fault(f"http://127.0.0.1:{port}/api/v1/applications"),
+        fault=lambda: _query_fault(f"http://127.0.0.1:{port}/StreamingQuery/"),
         ports=(port,),
         address=f"http://127.0.0.1:{port}",
         grace_seconds=20,
@@ -160,6 +168,15 @@ def _command(*arguments: str) -> Callable[[], list[str]]:
 
 def _fixed(command: Sequence[str]) -> Callable[[], list[str]]:
     return lambda: list(command)
+
+
+def _query_fault(url: str) -> str | None:
+    """Spark's page comes up long before its query runs, and outlives it; only the page counts queries."""
+    try:
+        answer = httpx.get(url, timeout=SHORT_SECONDS)
+    except httpx.HTTPError as error:
+        return f"{url}: {error}"
+    return None if _ACTIVE_QUERIES.search(answer.text) else f"{url}: no query is active"
 
 
 def _reachable(host: str) -> str:

@@ -47,7 +47,7 @@ class Service:
     Attributes:
         name: Unique; names the log file too.
         kind: Its part. A `STEP` runs once to its end; everything else is restarted whenever it ends.
-        command: Gives the command line, asked at every start, after `prepare`.
+        command: Gives the command line, asked at every start, after `prepare`; a step that gives none is done then.
         environment: Gives variables beyond the supervisor's own, asked with `command`.
         after: Services that have to be healthy, or steps done, before this one starts the first time.
         absent: Why it can't be had on this machine and how to change that; None for one that can.

@@ -25,8 +25,11 @@ def status_table(status: PlatformStatus) -> RenderableType:
     """What runs, how it is, and where."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("service", "state", "address", "up for", "memory", "lag", "what to know"):
-        table.add_column(name, justify="right" if name in ("up for", "memory", "lag") else "left", overflow="fold")
+        right, last = name in ("up for", "memory", "lag"), name == "what to know"
+        table.add_column(name, justify="right" if right else "left", no_wrap=not last, overflow="fold")
     for service in status.services:
+        if service.state is State.ABSENT:
+            continue
         table.add_row(
             service.name,
             state_text(service),
@@ -74,25 +77,32 @@ def duration(seconds: float | None) -> str:
 
 
 def _footer(status: PlatformStatus) -> list[RenderableType]:
+    absent = [
+        _line("absent", f"{service.name}: {service.reason}", style="dim")
+        for service in status.services
+        if service.state is State.ABSENT
+    ]
     if not status.running:
-        lines = [Text("marketstream is not running; `make up` starts it", style="bold")]
-        if status.leftovers:
-            pids = ", ".join(map(str, status.leftovers))
-            lines.append(Text(f"processes of an earlier run are left: {pids}; `make down` ends them", style="red"))
-        return list(lines)
+        return [*absent, Text("marketstream is not running; `make up` starts it", style="bold"), *_left(status)]
     age = status.last_tick_age_seconds
     lines = [
-        Text(f"feed       {status.feed}"),
-        Text("last tick  " + (f"{duration(age)} ago" if age is not None else "none yet")),
-    ]
-    lines += [
-        Text.assemble("open       ", (address, "bold cyan"), f"  {title}") for title, address in _openable(status)
+        _line("feed", status.feed),
+        _line("last tick", f"{duration(age)} ago" if age is not None else "none yet"),
+        *absent,
     ]
     if status.changed_settings:
         changed = ", ".join(status.changed_settings)
-        lines.append(Text(f"changed since the start, in force after `make down up`: {changed}", style="yellow"))
+        lines.append(_line("changed", f"{changed}; in force after `make down up`", style="yellow"))
+    lines += [_line("open", address, f"  {title}") for title, address in first_to_open(status.services)]
     return list(lines)
 
 
-def _openable(status: PlatformStatus) -> list[tuple[str, str]]:
-    return first_to_open(status.services)
+def _left(status: PlatformStatus) -> list[RenderableType]:
+    if not status.leftovers:
+        return []
+    pids = ", ".join(map(str, status.leftovers))
+    return [Text(f"processes of an earlier run are left: {pids}; `make down` ends them", style="red")]
+
+
+def _line(label: str, value: str, more: str = "", *, style: str = "") -> Text:
+    return Text.assemble(f"{label:<11}", (value, style or ("bold cyan" if label == "open" else "")), more)

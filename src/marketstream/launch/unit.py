@@ -16,6 +16,7 @@ from marketstream.launch.logfiles import log_path, open_log, tail
 from marketstream.launch.service import Kind, RestartPolicy, Service, State
 
 _POLL_SECONDS = 0.1
+_WORDS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +103,10 @@ class Unit:
         self._enter(State.STARTING)
         try:
             await asyncio.to_thread(self.service.prepare)
-            process = self._spawn()
+            command = self.service.command()
+            if not command:
+                return None
+            process = self._spawn(command)
         except (MarketstreamError, OSError) as error:
             return str(error)
         try:
@@ -147,12 +151,15 @@ class Unit:
     async def _ending(self, process: subprocess.Popen[bytes]) -> str:
         while process.poll() is None:  # noqa: ASYNC110  # a child's end sets no event
             await asyncio.sleep(_POLL_SECONDS)
-        last = tail(log_path(self._around.logs, self.service.name), 1)
-        return f"ended by {describe_exit(process.returncode)}" + (f": {last[0].strip()}" if last else "")
+        code = process.returncode
+        if code <= 0:
+            return f"ended by {describe_exit(code)}"
+        last = tail(log_path(self._around.logs, self.service.name), 1)  # one that failed by itself has said why
+        return f"ended by {describe_exit(code)}" + (f": {last[0].strip()[:_WORDS]}" if last else "")
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
+    def _spawn(self, command: list[str]) -> subprocess.Popen[bytes]:
         service = self.service
-        command = guarded(service.command(), death_signal=service.death_signal, run_as=service.run_as())
+        command = guarded(command, death_signal=service.death_signal, run_as=service.run_as())
         with open_log(log_path(self._around.logs, service.name)) as output:
             process = subprocess.Popen(
                 command,

@@ -1,6 +1,5 @@
 """What every server the launcher can start has in common."""
 
-import shutil
 import signal
 import socket
 from abc import ABC, abstractmethod
@@ -103,12 +102,6 @@ class Server(ABC):
     def make_directory(self) -> None:
         """Creates the data directory, closed to others."""
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-
-def on_path(name: str) -> Path | None:
-    """An executable on PATH."""
-    found = shutil.which(name)
-    return Path(found) if found else None
 
 
 def connection_fault(port: int, timeout_seconds: float = 1.0) -> str | None:

@@ -8,8 +8,9 @@ import httpx
 
 from marketstream.domain.errors import LaunchError
 from marketstream.launch.influx_build import built_binary, missing_tools
+from marketstream.launch.places import on_path
 from marketstream.launch.secrets import admin_secret
-from marketstream.launch.servers.base import LOOPBACK, Absent, Availability, Obtainable, Ready, Server, on_path
+from marketstream.launch.servers.base import LOOPBACK, Absent, Availability, Obtainable, Ready, Server
 
 _ADMIN = "admin"
 _DAY_SECONDS = 24 * 3_600

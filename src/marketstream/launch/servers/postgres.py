@@ -22,8 +22,9 @@ from psycopg2.extensions import connection as Connection  # noqa: N812  # a clas
 
 from marketstream.domain.errors import LaunchError
 from marketstream.launch.guard import guarded
+from marketstream.launch.places import on_path
 from marketstream.launch.secrets import admin_secret, write_private
-from marketstream.launch.servers.base import LOOPBACK, Absent, Availability, Ready, Server, on_path
+from marketstream.launch.servers.base import LOOPBACK, Absent, Availability, Ready, Server
 
 SUPERUSER = "marketstream_launcher"
 _UNPRIVILEGED = ("postgres", "nobody")

@@ -7,8 +7,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from marketstream.launch.places import on_path
 from marketstream.launch.secrets import write_private
-from marketstream.launch.servers.base import LOOPBACK, Absent, Availability, Ready, Server, on_path
+from marketstream.launch.servers.base import LOOPBACK, Absent, Availability, Ready, Server
 
 
 class RedisServer(Server):
