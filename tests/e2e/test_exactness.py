@@ -24,7 +24,7 @@ def trade_file(request, tmp_path_factory):
             pytest.skip("the recorded day of IBM and BAC is not on this machine")
         return RECORDING
     path = tmp_path_factory.mktemp("trades") / "made.csv"
-    write_trades(exactness_trades(30_000, ["AAA", "BBB", "CCC"], hours=2.0), path)
+    write_trades(path, exactness_trades(30_000, ["AAA", "BBB", "CCC"], hours=2.0))
     return path
 
 
