@@ -30,6 +30,9 @@ _PORTS = (
     "SERVING__METRICS_PORT",
     "STREAMING__UI_PORT",
     "REPLAY__PORT",
+    "OBSERVABILITY__PROMETHEUS_PORT",
+    "OBSERVABILITY__ALERTMANAGER_PORT",
+    "OBSERVABILITY__GRAFANA_PORT",
 )
 T = TypeVar("T")
 
@@ -81,7 +84,11 @@ class Platform:
         self._folder = folder
 
     def __enter__(self) -> Self:
-        self.command("up", limit_seconds=420)
+        try:
+            self.command("up", limit_seconds=420)
+        except BaseException:
+            self.command("down", limit_seconds=120, check=False)  # what came up in spite of it
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
