@@ -172,9 +172,10 @@ async def test_a_ten_megabyte_frame_is_refused_and_the_connection_kept(protocol:
 async def test_a_frame_beyond_the_wire_limit_is_recorded_and_ends_the_connection(protocol: Protocol) -> None:
     received: list[Frame] = []
     async with listening(conversation(protocol, b"y" * (WIRE_LIMIT_BYTES + 1), hold=True)) as url:
+        stream = make(protocol, url).stream()
+        received.append(await anext(stream))
         with pytest.raises(ProviderError) as caught:
-            async for frame in make(protocol, url).stream():
-                received.append(frame)  # noqa: PERF401  # a comprehension would lose them to the error
+            await anext(stream)
     (refusal,) = [outcome for frame in received for outcome in frame.outcomes]
     assert isinstance(refusal, Rejected)
     assert refusal.reason is Reason.OVERSIZED
