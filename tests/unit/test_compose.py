@@ -229,3 +229,8 @@ def test_secrets_stay_out_of_the_repository_and_the_image() -> None:
     assert "**/secrets.env" in (ROOT / ".dockerignore").read_text().splitlines()
     for script in (DOCKER / "make-secrets.sh", DOCKER / "validate.sh", DOCKER / "timescaledb" / "roles.sh"):
         assert os.access(script, os.X_OK), script
+
+
+def test_the_image_carries_the_project_s_version() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert VERSIONS["MARKETSTREAM_IMAGE"] == f"marketstream:{project['version']}"
