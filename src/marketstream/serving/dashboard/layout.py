@@ -29,7 +29,7 @@ def page(selection: Selection, symbols: Sequence[str], windows: Sequence[str]) -
             dcc.Interval(id="refresh", interval=REFRESH_MS),
             dcc.Store(id="drawn"),
             dcc.Store(id="title"),
-            html.A("Skip to the chart", href="#chart", className="skip"),
+            html.A("Skip to the chart", href="#chart", id="skip", className="skip"),
             html.Div([_header(selection, symbols, windows), _body(), _footer()], className="page"),
         ],
         defaultColorScheme="dark",

@@ -1,5 +1,7 @@
-"""Colours: readable, and told apart by the colour-blind. Formulas: WCAG 2.2, CIE 1976 L*a*b*, Viénot, Brettel and Mollon
-1999 (simulated dichromacy in linear RGB)."""
+"""Colours: readable, and told apart by the colour-blind.
+
+Formulas: WCAG 2.2; CIE 1976 L*a*b*; Viénot, Brettel and Mollon 1999 (simulated dichromacy in linear RGB).
+"""
 
 import re
 from pathlib import Path

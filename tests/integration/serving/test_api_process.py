@@ -1,0 +1,100 @@
+"""The REST process over real Redis and PostgreSQL: what was stored comes back, live, and with either store away."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from marketstream.contracts.messages import decode_bar, decode_tick
+from marketstream.settings import Settings
+from marketstream.testing.samples import sample_ticks
+from served import INTERVALS, StoredMarket, served, stored_market
+from stores import CLOSED_PORT
+
+pytestmark = pytest.mark.servers
+
+MINUTE_US = 60_000_000
+
+
+@pytest.fixture(scope="module")
+def market(server_settings: Callable[..., Settings]) -> Iterator[StoredMarket]:
+    now_us = time.time_ns() // 1_000
+    with stored_market(server_settings) as stored:
+        stored.add(
+            list(sample_ticks("BTCUSDT", start_us=now_us - 60 * MINUTE_US, end_us=now_us, per_second=0.5, price=65_000))
+        )
+        yield stored
+
+
+@pytest.fixture(scope="module")
+def api(market: StoredMarket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    log = tmp_path_factory.mktemp("api") / "api.log"
+    port = market.settings.serving.api_port
+    with served("api", market.settings, port, log) as address, httpx.Client(base_url=address, timeout=20) as client:
+        yield client
+
+
+def test_every_stored_tick_comes_back_exactly(api: httpx.Client, market: StoredMarket) -> None:
+    body = api.get("/api/v1/ticks/BTCUSDT?limit=10000").json()
+    assert [decode_tick(orjson.dumps(tick)) for tick in body["ticks"]] == market.ticks["BTCUSDT"]
+    assert body["source"] == "database"
+
+
+def test_the_newest_ticks_come_from_the_cache(api: httpx.Client, market: StoredMarket) -> None:
+    body = api.get("/api/v1/ticks/BTCUSDT?limit=50").json()
+    assert [decode_tick(orjson.dumps(tick)) for tick in body["ticks"]] == market.ticks["BTCUSDT"][-50:]
+    assert (body["source"], body["degraded"]) == ("cache", False)
+
+
+@pytest.mark.parametrize("interval", INTERVALS, ids=lambda interval: interval.name)
+def test_every_stored_bar_comes_back_exactly(api: httpx.Client, market: StoredMarket, interval: object) -> None:
+    name = getattr(interval, "name", "")
+    body = api.get(f"/api/v1/aggregated/BTCUSDT?window={name}&limit=1000").json()
+    assert [decode_bar(orjson.dumps(bar)) for bar in body["bars"]] == market.bars("BTCUSDT", interval)  # type: ignore[arg-type]  # an Interval
+
+
+def test_a_trade_is_in_the_next_answers(api: httpx.Client, market: StoredMarket) -> None:
+    last = market.ticks["BTCUSDT"][-1]
+    time_us = max(time.time_ns() // 1_000, last.event_time_us + 1)
+    newest = replace(last, trade_id="newest", price=70_000.0, event_time_us=time_us, received_time_us=time_us)
+    market.add([newest])
+    latest = api.get("/api/v1/latest/BTCUSDT").json()
+    assert decode_tick(orjson.dumps(latest["tick"])) == newest
+    assert (latest["source"], latest["stale"]) == ("cache", False)
+    bar = api.get("/api/v1/aggregated/BTCUSDT?limit=1").json()
+    assert (bar["bars"][0]["close"], bar["source"]) == (70_000.0, "cache")
+
+
+def test_both_stores_are_ready(api: httpx.Client) -> None:
+    body = api.get("/health/ready").json()
+    assert body["status"] == "ready"
+    assert all(store["ok"] for store in body["dependencies"].values())
+
+
+def test_symbols_are_the_configured_and_the_stored(api: httpx.Client) -> None:
+    body = api.get("/api/v1/symbols").json()
+    assert body == {"symbols": ["BTCUSDT", "ETHUSDT", "XRPUSDT"], "windows": ["1min", "5min"]}
+
+
+@pytest.mark.parametrize(("missing", "source"), [("REDIS", "database"), ("POSTGRES", "cache"), ("both", None)])
+def test_a_store_that_is_away_is_done_without(
+    market: StoredMarket, tmp_path: Path, free_port: int, missing: str, source: str | None
+) -> None:
+    names = ("REDIS", "POSTGRES") if missing == "both" else (missing,)
+    away = {f"MARKETSTREAM_{name}__PORT": str(CLOSED_PORT) for name in names}
+    away["MARKETSTREAM_SERVING__API_PORT"] = str(free_port)
+    with served("api", market.settings, free_port, tmp_path / "api.log", **away) as address:
+        response = httpx.get(f"{address}/api/v1/aggregated/BTCUSDT?limit=5", timeout=20)
+        ready = httpx.get(f"{address}/health/ready", timeout=20)
+    if source is None:
+        assert (response.status_code, ready.status_code) == (503, 503)
+        assert response.headers["content-type"] == "application/problem+json"
+        return
+    body = response.json()
+    assert (body["source"], body["degraded"]) == (source, True)
+    assert body["bars"][-1]["end_us"] == market.bars("BTCUSDT", INTERVALS[0])[-1].end_us
+    assert (ready.status_code, ready.json()["status"]) == (200, "degraded")
