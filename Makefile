@@ -1,0 +1,80 @@
+# `make help` lists the targets. Everything happens in .venv and .marketstream; `make up` needs Python and Java, no more.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+MARKETSTREAM := $(BIN)/marketstream
+STAMP := $(VENV)/.installed
+# Found by infra/setup.sh unless named: make PYTHON=/usr/bin/python3.12 setup
+PYTHON ?=
+# Passed on to the command behind a target: make status ARGS=--json
+ARGS ?=
+JOB ?= bars
+
+.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast bench bench-latency lock
+
+help: ## Show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Create .venv with everything from the lock file
+	@:
+
+$(STAMP): requirements.lock pyproject.toml infra/setup.sh
+	@PYTHON="$(PYTHON)" sh infra/setup.sh $(VENV)
+	@touch $@
+
+servers: setup ## Fetch and build ahead of time what the servers need
+	@$(BIN)/python -m marketstream.launch.obtain
+
+up: setup ## Start the platform; returns when it is healthy
+	@$(MARKETSTREAM) up $(ARGS)
+
+down: setup ## Stop the platform; the data stays
+	@$(MARKETSTREAM) down $(ARGS)
+
+status: setup ## Tell how every service is (ARGS=--json)
+	@$(MARKETSTREAM) status $(ARGS)
+
+logs: setup ## Show what the services say (ARGS="bars -f")
+	@$(MARKETSTREAM) logs $(ARGS)
+
+clean-data: setup ## Remove all data, logs and passwords
+	@$(MARKETSTREAM) clean-data $(ARGS)
+
+demo: setup ## Start the platform on the bundled market, whatever the network offers
+	@MARKETSTREAM_PROVIDERS=binance \
+	 MARKETSTREAM_BINANCE__WEBSOCKET_URL="ws://127.0.0.1:$${MARKETSTREAM_REPLAY__PORT:-8765}" \
+	 MARKETSTREAM_BINANCE__REST_URL="http://127.0.0.1:$${MARKETSTREAM_REPLAY__PORT:-8765}" \
+	 $(MARKETSTREAM) up $(ARGS)
+
+submit: setup ## Run a Spark job in front (JOB=bars)
+	@$(MARKETSTREAM) submit $(JOB) $(ARGS)
+
+check: setup ## Lint, format, types and layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: setup ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+test: setup ## Run every test (ARGS=-x)
+	@$(BIN)/pytest $(ARGS)
+
+test-fast: setup ## Run the tests that need neither network nor JVM
+	@$(BIN)/pytest tests/unit tests/property $(ARGS)
+
+bench: setup ## Run every benchmark
+	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
+
+bench-latency: setup ## Measure socket to store and screen at 1,000 ticks/s
+	@$(BIN)/python benchmarks/latency.py $(ARGS)
+
+lock: setup ## Choose versions anew and write the lock files
+	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --all-extras \
+	 --no-header pyproject.toml -o requirements.lock
