@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+import psycopg2
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.pool import NullPool
 
 from marketstream.domain.errors import StoreError, StoreUnavailableError
 from marketstream.settings import PostgresSettings
-from marketstream.storage.timescale.connection import connect, postgres_errors
+from marketstream.storage.timescale.connection import connect
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -34,10 +35,10 @@ def migrate(settings: PostgresSettings) -> None:
         "postgresql+psycopg2://", creator=lambda: connect(settings, "owner", statement_seconds=0), poolclass=NullPool
     )
     try:
-        with postgres_errors(settings), engine.connect() as connection:
+        with engine.connect() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-    except DBAPIError as error:
-        if error.connection_invalidated or error.orig is None:
-            raise StoreUnavailableError(str(error)) from error
-        raise StoreError(f"a migration failed and was undone: {error.orig}") from error
+    except (psycopg2.OperationalError, OperationalError) as error:
+        raise StoreUnavailableError(f"PostgreSQL at {settings.host}:{settings.port}: {error}") from error
+    except (psycopg2.Error, DBAPIError) as error:
+        raise StoreError(f"a migration failed and was undone: {error}") from error

@@ -1,5 +1,7 @@
 -- Hypertables: TimescaleDB makes the chunks by itself. The functions keep the names and promises of native partitioning.
 
+set local search_path = :"schema", public; -- where the extension's functions are
+
 select create_hypertable('tick_data', by_range('event_time', interval '1 day'), create_default_indexes => false);
 select create_hypertable('aggregated_data', by_range('start_time', interval '30 days'), create_default_indexes => false);
 
@@ -52,3 +54,5 @@ begin
   end loop;
 end
 $$;
+
+set local search_path = :"schema";
