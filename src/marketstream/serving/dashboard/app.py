@@ -132,7 +132,7 @@ def _shown(snapshot: Snapshot, known: live.Drawn | None, scheme: Scheme) -> tupl
         drawn,
         panels.summary(snapshot),
         panels.badge(snapshot),
-        panels.tape(snapshot.ticks.data, snapshot.decimals),
+        panels.tape(snapshot, known.trade if known and known.key == snapshot.selection.key else None),
         veil,
         panels.degraded(snapshot),
         panels.origin(snapshot),

@@ -248,5 +248,5 @@ def _price_label() -> dict[str, Any]:
 
 
 def _corner(text: str) -> dict[str, Any]:
-    place = {"xref": "paper", "yref": "paper", "x": 1, "y": 0, "xanchor": "left", "yanchor": "top", "yshift": -4}
+    place = {"xref": "paper", "yref": "paper", "x": 1, "y": 0, "xanchor": "left", "yanchor": "top", "yshift": -16}
     return place | {"xshift": 8, "text": text, "showarrow": False, "font": {"size": 11}}

@@ -29,19 +29,22 @@ class Drawn:
         decimals: Decimals of its prices.
         runs: Its bars' starts as (first start µs, number of adjacent bars).
         tail: The versions of its last bars, as lists.
+        trade: The newest trade on its tape.
     """
 
     key: str
     decimals: int
     runs: list[tuple[int, int]]
     tail: list[list[Any]]
+    trade: str | None
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "Drawn":
         """Describes a snapshot once it is drawn."""
         bars = snapshot.bars.data
         runs = _runs([bar.start_us for bar in bars], snapshot.selection.interval)
-        return cls(snapshot.selection.key, snapshot.decimals, runs, [list(bar.version) for bar in bars[-TAIL:]])
+        tail = [list(bar.version) for bar in bars[-TAIL:]]
+        return cls(snapshot.selection.key, snapshot.decimals, runs, tail, snapshot.newest_trade)
 
     def starts(self, interval: Interval) -> list[int]:
         """The starts of all its bars, µs."""

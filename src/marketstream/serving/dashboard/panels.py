@@ -9,7 +9,7 @@ from dash.development.base_component import Component
 from marketstream.domain.market import Bar, Tick
 from marketstream.serving.dashboard import numbers
 from marketstream.serving.dashboard.selection import Selection
-from marketstream.serving.dashboard.snapshot import Snapshot
+from marketstream.serving.dashboard.snapshot import Snapshot, trade_key
 
 _SPAN_WORDS = {"1h": "in 1 hour", "4h": "in 4 hours", "1d": "in 1 day", "all": "over all shown"}
 _SOURCES = {"cache": "cache", "database": "database", "both": "cache and database"}
@@ -57,12 +57,23 @@ def unknown_age() -> Component:
     return html.Span([html.I(className="dot"), "No data"], className="badge badge-away", id="freshness")
 
 
-def tape(ticks: Sequence[Tick], decimals: int) -> list[Component]:
-    """The last trades, newest first; an arrow where the price moved against the trade before."""
+def tape(snapshot: Snapshot, seen: str | None = None) -> list[Component]:
+    """The last trades, newest first; an arrow where the price moved against the trade before.
+
+    Args:
+        snapshot: Whose trades.
+        seen: The newest trade the tape already shows; those after it are marked as new.
+    """
+    ticks = snapshot.ticks.data
     if not ticks:
         return [html.P("No trades yet.", className="quiet")]
     before = [None, *(tick.price for tick in ticks[:-1])]
-    rows = [_trade(tick, previous, decimals) for tick, previous in zip(ticks, before, strict=True)]
+    keys = [trade_key(tick) for tick in ticks]
+    first_new = keys.index(seen) + 1 if seen in keys else len(ticks)
+    rows = [
+        _trade(tick, previous, snapshot.decimals, is_new=index >= first_new)
+        for index, (tick, previous) in enumerate(zip(ticks, before, strict=True))
+    ]
     head = html.Thead(html.Tr([html.Th("Time"), html.Th("Price"), html.Th("Size")]))
     return [html.Table([head, html.Tbody(rows[::-1])])]
 
@@ -132,7 +143,7 @@ def _vwap(bars: Sequence[Bar]) -> float | None:
     return sum(bar.vwap * bar.volume for bar in bars) / volume if volume else None
 
 
-def _trade(tick: Tick, previous: float | None, decimals: int) -> Component:
+def _trade(tick: Tick, previous: float | None, decimals: int, *, is_new: bool) -> Component:
     moved = 0 if previous is None else (tick.price > previous) - (tick.price < previous)
     kind = {1: "up", -1: "down", 0: "flat"}[moved]
     arrow: dict[str, Any] = {"className": "arrow", "aria-label": {"up": "up", "down": "down", "flat": ""}[kind]}
@@ -141,7 +152,7 @@ def _trade(tick: Tick, previous: float | None, decimals: int) -> Component:
         html.Td([html.I(**arrow), numbers.price(tick.price, decimals)], className=kind),
         html.Td(numbers.amount(tick.size)),
     ]
-    return html.Tr(cells, key=f"{tick.provider}-{tick.trade_id}", title=_detail(tick))
+    return html.Tr(cells, className="new" if is_new else "", title=_detail(tick))
 
 
 def _detail(tick: Tick) -> str:

@@ -34,12 +34,22 @@ class Snapshot:
         return self.bars.data[-1].close if self.bars.data else None
 
     @property
+    def newest_trade(self) -> str | None:
+        """Identifies the newest trade."""
+        return trade_key(self.ticks.data[-1]) if self.ticks.data else None
+
+    @property
     def change(self) -> tuple[float, float] | None:
         """Last price against the first bar's open: absolute, and in percent."""
         if self.last_price is None or not self.bars.data:
             return None
         first = self.bars.data[0].open
         return self.last_price - first, (self.last_price / first - 1) * 100
+
+
+def trade_key(tick: Tick) -> str:
+    """Tells a symbol's trades apart."""
+    return f"{tick.provider}-{tick.trade_id}"
 
 
 def read(market_data: MarketData, selection: Selection) -> Snapshot:

@@ -8,7 +8,7 @@ import pytest
 
 from marketstream.domain.errors import StoreUnavailableError
 from marketstream.serving.dashboard import panels
-from marketstream.serving.dashboard.snapshot import TAPE_LENGTH, Snapshot
+from marketstream.serving.dashboard.snapshot import TAPE_LENGTH, Snapshot, trade_key
 
 Look = Callable[..., Snapshot]
 
@@ -46,7 +46,7 @@ def test_a_symbol_without_bars_has_no_summary(look: Look) -> None:
     snapshot = look("IBM")
     assert panels.summary(snapshot) == []
     assert words(panels.badge(snapshot)) == "No trades yet"
-    assert "No trades yet" in words(panels.tape([], 2))
+    assert "No trades yet" in words(panels.tape(snapshot))
     assert "No 1min bars of IBM yet" in words(panels.empty(snapshot.selection))
     assert panels.origin(snapshot) == "All times are UTC."
 
@@ -59,7 +59,7 @@ def test_the_badge_tells_fresh_from_stale(look: Look, world: Any) -> None:
 
 def test_the_tape_is_newest_first_with_the_direction_of_each_move(look: Look, world: Any) -> None:
     snapshot = look()
-    table = panels.tape(snapshot.ticks.data, snapshot.decimals)[0]
+    table = panels.tape(snapshot)[0]
     rows = table.children[1].children
     ticks = world.ticks[-TAPE_LENGTH:]
     assert len(rows) == TAPE_LENGTH
@@ -67,7 +67,15 @@ def test_the_tape_is_newest_first_with_the_direction_of_each_move(look: Look, wo
         direction = "up" if tick.price > before.price else "down" if tick.price < before.price else "flat"
         assert row.children[1].className == direction
         assert f"{tick.price:,.2f}" in words(row)
-        assert row.key.endswith(tick.trade_id)
+        assert row.className == ""
+
+
+def test_the_tape_marks_the_trades_since_the_last_look(look: Look) -> None:
+    snapshot = look()
+    seen = trade_key(snapshot.ticks.data[-4])
+    rows = panels.tape(snapshot, seen)[0].children[1].children
+    assert [row.className for row in rows] == ["new"] * 3 + [""] * (TAPE_LENGTH - 3)
+    assert {row.className for row in panels.tape(snapshot, "gone")[0].children[1].children} == {""}
 
 
 @pytest.mark.parametrize(("moves", "kind"), [(1.0, "up"), (-1.0, "down"), (0.0, "flat")])
