@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -46,22 +47,28 @@ def tail(path: Path, lines: int) -> list[str]:
 
 
 def follow(paths: list[Path]) -> Iterator[tuple[Path, str]]:
-    """New lines of these logs as they come, for ever; a truncated log is read from its start again."""
-    positions = {path: path.stat().st_size if path.exists() else 0 for path in paths}
+    """New whole lines of these logs from now on, for ever; a truncated log is read from its start again."""
+    return _follow({path: path.stat().st_size if path.exists() else 0 for path in paths})
+
+
+def _follow(positions: dict[Path, int]) -> Iterator[tuple[Path, str]]:
     while True:
         quiet = True
-        for path in paths:
-            size = path.stat().st_size if path.exists() else 0
-            if size < positions[path]:
-                positions[path] = 0
-            if size > positions[path]:
+        for path in positions:
+            for line in _new_lines(path, positions):
                 quiet = False
-                with path.open("rb") as file:
-                    file.seek(positions[path])
-                    block = file.read(size - positions[path])
-                complete = block.rfind(b"\n") + 1
-                positions[path] += complete
-                yield from ((path, line) for line in block[:complete].decode(errors="replace").splitlines())
-                quiet = quiet or not complete
+                yield path, line
         if quiet:
             time.sleep(_FOLLOW_SECONDS)
+
+
+def _new_lines(path: Path, positions: dict[Path, int]) -> list[str]:
+    size = path.stat().st_size if path.exists() else 0
+    if size < positions[path]:
+        positions[path] = 0
+    with path.open("rb") if size > positions[path] else BytesIO() as file:
+        file.seek(positions[path])
+        block = file.read(_TAIL_BYTES)
+    complete = block.rfind(b"\n") + 1
+    positions[path] += complete
+    return block[:complete].decode(errors="replace").splitlines()

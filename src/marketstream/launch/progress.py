@@ -23,6 +23,7 @@ _MARKS = {
     State.WAITING: "[dim]·[/]",
 }
 _DETAIL_CHARACTERS = 90
+_LINE_SECONDS = 5.0
 
 
 @contextmanager
@@ -60,18 +61,22 @@ def _detail(service: ServiceState, folder: RunFolder) -> str:
 
 
 class _Lines:
-    """One line for every change, for logs and pipes."""
+    """A line for every change, for logs and pipes; a long step's own progress only every few seconds."""
 
     def __init__(self, console: Console, folder: RunFolder) -> None:
         self._console = console
         self._folder = folder
-        self._shown: dict[str, tuple[State, str]] = {}
+        self._shown: dict[str, tuple[State, str, float]] = {}
 
     def __call__(self, state: PlatformState) -> None:
         for service in state.services:
-            now = service.state, _detail(service, self._folder)
-            if service.state is not State.WAITING and self._shown.get(service.name) != now:
-                self._shown[service.name] = now
+            detail = _detail(service, self._folder)
+            if service.state is not State.WAITING and self._news(service, detail):
+                self._shown[service.name] = service.state, detail, time.monotonic()
                 took = f" ({service.since - state.started_at:.1f} s)" if service.state in (State.UP, State.DONE) else ""
-                line = f"{service.name}: {service.state.value}{took} {now[1]}".rstrip()
+                line = f"{service.name}: {service.state.value}{took} {detail}".rstrip()
                 self._console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _news(self, service: ServiceState, detail: str) -> bool:
+        state, said, when = self._shown.get(service.name, (State.WAITING, "", 0.0))
+        return service.state is not state or (detail != said and time.monotonic() - when > _LINE_SECONDS)
