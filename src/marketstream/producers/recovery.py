@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from marketstream.contracts.messages import decode_tick
 from marketstream.contracts.topics import TICKS
@@ -18,6 +19,7 @@ from marketstream.observability.logs import get_logger
 _FIRST_MESSAGES = 5_000
 _MOST_MESSAGES = 80_000
 _TIMEOUT_SECONDS = 20.0
+_SETTLE_SECONDS = 10.0
 _logger = get_logger("recovery")
 
 
@@ -84,8 +86,17 @@ def read_recent_ticks(bootstrap_servers: str, lateness_seconds: float) -> list[T
         consumer.close()
 
 
+# A topic that was made a moment ago has no leader yet, and the broker says so instead of waiting.
+@retry(
+    retry=retry_if_exception_type(KafkaException),
+    stop=stop_after_delay(_SETTLE_SECONDS),
+    wait=wait_fixed(0.1),
+    reraise=True,
+)
 def _tails(consumer: Consumer) -> list[_Tail]:
     topic = consumer.list_topics(TICKS, timeout=10).topics[TICKS]
+    if topic.error is not None:
+        raise KafkaException(topic.error)
     tails = []
     for partition in topic.partitions:
         low, high = consumer.get_watermark_offsets(TopicPartition(TICKS, partition), timeout=10)

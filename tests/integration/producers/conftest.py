@@ -82,6 +82,10 @@ class Stand:
                 if event.time_us >= self._made_us:  # older ones are other tests'
                     self.feed_events.append(event)
 
+    def subscriptions(self) -> int:
+        """How often a producer of this test has subscribed."""
+        return sum(event.kind == "subscribed" for event in self.feed_events)
+
     async def settled(self) -> None:
         """Reads until nothing more has come for a second."""
         quiet = 0
