@@ -38,6 +38,7 @@ class Pipeline:
             BusError: Kafka refused a message.
         """
         accepted = duplicates = 0
+        raws: list[bytes] = []
         now_us = self._clock.now_us()
         for index, outcome in enumerate(frame.outcomes):
             if isinstance(outcome, Rejected):
@@ -50,7 +51,8 @@ class Pipeline:
             elif verdict is Verdict.DUPLICATE:
                 duplicates += 1
             else:
-                await self._refuse(_rejected(outcome, verdict, _raw_of(frame, index)))
+                raws = raws or _raws(frame)
+                await self._refuse(_rejected(outcome, verdict, raws[index]))
         if accepted:
             metrics.TICKS_PUBLISHED.labels(frame.outcomes[0].provider).inc(accepted)
         if duplicates:
@@ -91,7 +93,8 @@ def _rejected(tick: Tick, refusal: Refusal, raw: bytes) -> Rejected:
     )
 
 
-def _raw_of(frame: Frame, index: int) -> bytes:
-    """The trade's own bytes where the frame is an array with one element an outcome, else the frame's."""
-    elements = split_array(frame.raw) if len(frame.outcomes) > 1 else None
-    return elements[index] if elements and len(elements) == len(frame.outcomes) else frame.raw
+def _raws(frame: Frame) -> list[bytes]:
+    """Each outcome's own bytes where the frame is an array with one element an outcome, else the frame's."""
+    count = len(frame.outcomes)
+    elements = split_array(frame.raw) if count > 1 else None
+    return elements if elements is not None and len(elements) == count else [frame.raw] * count
