@@ -17,10 +17,19 @@ class KafkaSource:
         bootstrap_servers: The broker's `host:port`.
         group: Consumer group.
         topics: Topics to read.
-        fetch_wait_ms: How long the broker may hold a fetch when it has nothing.
+        fetch_wait_ms: How long the broker may hold a fetch while it has less than `fetch_min_bytes`.
+        fetch_min_bytes: What is worth an answer. More means fewer requests, each up to `fetch_wait_ms` later.
     """
 
-    def __init__(self, bootstrap_servers: str, group: str, topics: Sequence[str], *, fetch_wait_ms: int = 10) -> None:
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        group: str,
+        topics: Sequence[str],
+        *,
+        fetch_wait_ms: int = 10,
+        fetch_min_bytes: int = 1,
+    ) -> None:
         self._topics = list(topics)
         self._config = {
             "bootstrap.servers": bootstrap_servers,
@@ -28,6 +37,7 @@ class KafkaSource:
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
             "fetch.wait.max.ms": fetch_wait_ms,
+            "fetch.min.bytes": fetch_min_bytes,
             "queued.max.messages.kbytes": 32 * 1024,
             "session.timeout.ms": 10_000,
             "partition.assignment.strategy": "cooperative-sticky",

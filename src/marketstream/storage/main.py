@@ -18,6 +18,9 @@ from marketstream.settings import Settings
 from marketstream.storage.service import Chore, Flush, WriterService
 
 _DAY_SECONDS = 86_400.0
+_FETCH_WAIT_MS = 10
+_FETCH_BYTES = 128 * 1024
+_PATIENT_SECONDS = 0.05
 
 
 def run_redis(settings: Settings) -> None:
@@ -59,8 +62,16 @@ def _run(settings: Settings, writer: Writer, flush_seconds: float, chores: Seque
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
+    source = KafkaSource(
+        settings.kafka.bootstrap_servers,
+        writer.name,
+        input_topics(settings),
+        # A writer that batches for long gains nothing from being handed every message at once.
+        fetch_wait_ms=max(_FETCH_WAIT_MS, round(flush_seconds * 500)),
+        fetch_min_bytes=_FETCH_BYTES if flush_seconds >= _PATIENT_SECONDS else 1,
+    )
     WriterService(
-        KafkaSource(settings.kafka.bootstrap_servers, writer.name, input_topics(settings)),
+        source,
         writer,
         KafkaPublisher(settings.kafka.bootstrap_servers),
         Flush(settings.writers.max_messages, flush_seconds),

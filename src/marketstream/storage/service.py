@@ -27,6 +27,7 @@ _HOLD_SECONDS = 0.5
 _BACKOFF_SECONDS = (0.1, 5.0)
 _CHORE_RETRY_SECONDS = 300.0
 _DEAD_LETTER_SECONDS = 10.0
+_COMMIT_SECONDS = 0.5  # a commit is a round trip to the broker; what a crash re-reads for it changes nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class WriterService:
         self._due = dict.fromkeys(chores, 0.0)
         self._ready = False
         self._buried = 0
+        self._done: dict[tuple[str, int], int] = {}
+        self._commit_due = 0.0
         self._log = get_logger(writer.name)
         self._seconds = metrics.WRITE_SECONDS.labels(writer.name)
 
@@ -90,9 +93,12 @@ class WriterService:
                 batch = self._gather()
                 if batch and self._persist(batch):
                     self._deliver_dead_letters()
-                    self._commit(batch)
+                    self._done.update({(each.topic, each.partition): each.offset + 1 for each in batch})
+                if time.monotonic() >= self._commit_due:
+                    self._commit()
                 self._do_chores()
         finally:
+            self._commit()
             self._source.close()
             self._writer.close()
 
@@ -196,12 +202,15 @@ class WriterService:
             raise BusError("Kafka did not take the dead letters; their batch is not committed and will be read again")
         self._buried = 0
 
-    def _commit(self, batch: Sequence[Message]) -> None:
-        positions = {(message.topic, message.partition): message.offset + 1 for message in batch}
+    def _commit(self) -> None:
+        self._commit_due = time.monotonic() + _COMMIT_SECONDS
+        if not self._done:
+            return
         try:
-            self._source.commit(positions)
+            self._source.commit(self._done)
         except BusError as error:  # stored all the same: at worst it is read and stored again
             self._log.warning("offsets not committed", error=str(error))
+        self._done = {}
 
     def _do_chores(self) -> None:
         for chore, due in self._due.items():
