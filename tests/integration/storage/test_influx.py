@@ -94,9 +94,11 @@ def test_bars_of_several_days_are_guarded_after_a_restart(bucket: InfluxSettings
     for count in (9, 4):  # the second process sees what Spark replays
         with closing(InfluxWriter(bucket)) as process:
             process.setup()
-            process.write(log.add(*(make_bar(start, count, symbol=symbol) for start in starts for symbol in "AB")))
+            for interval in ("1min", "5min"):
+                bars = (make_bar(start, count, symbol=each, interval=interval) for start in starts for each in "AB")
+                process.write(log.add(*bars))
 
-    assert [row["trade_count"] for row in flux_rows(bucket, "aggregated_metrics")] == [9] * 6
+    assert [row["trade_count"] for row in flux_rows(bucket, "aggregated_metrics")] == [9] * 12
 
 
 def test_a_wrong_token_is_waited_for_not_taken_for_poison(bucket: InfluxSettings) -> None:

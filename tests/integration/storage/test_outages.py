@@ -225,6 +225,7 @@ def dead_letters(kafka: Settings, symbol: str, count: int) -> list:
 
 
 def test_writers_killed_again_and_again_lose_nothing_and_count_nothing_twice(
+    request: pytest.FixtureRequest,
     server_settings: Callable[..., Settings],
     kafka: Settings,
     tmp_path: Path,
@@ -239,11 +240,11 @@ def test_writers_killed_again_and_again_lose_nothing_and_count_nothing_twice(
         here = settings.model_copy(update={"postgres": own, "redis": cache})
         chance = random.Random(11)
         processes = {name: start(name, here, tmp_path) for name in names}
+        request.addfinalizer(lambda: [process.kill() for process in processes.values()])
         for part in range(0, len(items), 300):
             publish(items[part : part + 300])
             name = names[part // 300 % 2]
-            with_backlog = threading.Event()
-            with_backlog.wait(chance.uniform(0.5, 2.0))  # somewhere in the midst of it
+            threading.Event().wait(chance.uniform(0.5, 2.0))  # so that it dies somewhere in the midst of its work
             processes[name].kill()
             processes[name].wait(10)
             processes[name] = start(name, here, tmp_path)

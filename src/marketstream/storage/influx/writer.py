@@ -123,22 +123,24 @@ class InfluxWriter:
             self._write_api.write(self._settings.bucket, record=body)
 
     def _stored_versions(self, keys: Collection[BarKey]) -> Mapping[BarKey, Version]:
-        """Versions stored of these bars, asked for day by day."""
-        wanted = set(keys)
-        found: dict[BarKey, Version] = {}
-        for day in sorted({start_us // _DAY_US for _, _, start_us in wanted}):
+        """Versions stored of these bars, asked for by interval and day, over no longer a time than needed."""
+        starts: dict[tuple[str, int], list[int]] = {}
+        for _, interval, start_us in keys:
+            starts.setdefault((interval, start_us // _DAY_US), []).append(start_us)
+        wanted, found = set(keys), dict[BarKey, Version]()
+        for (interval, _), starts_us in starts.items():
+            query = self._versions_query(interval, min(starts_us), max(starts_us))
             with self._errors():
-                records = self._open().query_api().query_stream(self._versions_query(day * _DAY_US))
-                found.update(version for version in map(_version, records) if version[0] in wanted)
+                versions = map(_version, self._open().query_api().query_stream(query))
+                found.update(version for version in versions if version[0] in wanted)
         return found
 
-    def _versions_query(self, start_us: int) -> str:
-        start, stop = start_us * 1_000, (start_us + _DAY_US) * 1_000
-        bucket = self._settings.bucket.replace("\\", "\\\\").replace('"', '\\"')
+    def _versions_query(self, interval: str, first_us: int, last_us: int) -> str:
+        start, stop = first_us * 1_000, last_us * 1_000 + 1
         return f"""
-            from(bucket: "{bucket}")
+            from(bucket: {_flux_text(self._settings.bucket)})
               |> range(start: time(v: {start}), stop: time(v: {stop}))
-              |> filter(fn: (r) => r._measurement == "{measurements.BARS}")
+              |> filter(fn: (r) => r._measurement == "{measurements.BARS}" and r.interval == {_flux_text(interval)})
               |> filter(fn: (r) => contains(value: r._field, set: ["trade_count", "final", "revision"]))
               |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
               |> keep(columns: ["_time", "symbol", "interval", "trade_count", "final", "revision"])
@@ -156,6 +158,10 @@ class InfluxWriter:
             raise kind(f"InfluxDB at {self._settings.url} answers {error.status}: {body}") from error
         except (HTTPError, OSError) as error:
             raise StoreUnavailableError(f"InfluxDB at {self._settings.url}: {error}") from error
+
+
+def _flux_text(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${") + '"'
 
 
 def _version(record: Any) -> tuple[BarKey, Version]:
