@@ -16,8 +16,8 @@ from marketstream.domain.outcomes import Reason, Rejected
 INT64 = st.integers(-(2**63), 2**63 - 1)
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 NAMES = TEXT.filter(bool)
-PRICES = st.floats(min_value=5e-324, allow_nan=False, allow_infinity=False)
-SIZES = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
+PRICES = st.floats(min_value=5e-324, max_value=1e15)
+SIZES = st.floats(min_value=0, max_value=1e15)
 
 TICKS = st.builds(
     Tick,

@@ -6,6 +6,7 @@ from typing import Literal
 
 AssetClass = Literal["equity", "crypto", "forex", "commodity"]
 Side = Literal["buy", "sell"]
+_LARGEST = 1e15  # no market comes near, and the sums over a bar stay finite
 _INT64 = 2**63
 
 
@@ -53,6 +54,8 @@ class Tick:
             raise ValueError("size is not finite")
         if self.size < 0:
             raise ValueError("size is negative")
+        if self.price > _LARGEST or self.size > _LARGEST:
+            raise ValueError(f"price or size is beyond {_LARGEST:g}")
         if not self.symbol or not self.provider or not self.trade_id:
             raise ValueError("symbol, provider and trade_id must not be empty")
         # What no store can hold is refused here, where it costs one tick and not a writer's whole batch.

@@ -44,6 +44,8 @@ BAR = Bar(
         ({"size": nan}, "size is not finite"),
         ({"size": -inf}, "size is not finite"),
         ({"size": -0.5}, "size is negative"),
+        ({"price": 1.1e15}, "beyond 1e\\+15"),
+        ({"size": 1.1e15}, "beyond 1e\\+15"),
         ({"symbol": ""}, "must not be empty"),
         ({"provider": ""}, "must not be empty"),
         ({"trade_id": ""}, "must not be empty"),
