@@ -15,6 +15,7 @@ from marketstream.launch.daemon import fingerprint
 from marketstream.launch.feeds import remembered_feeds
 from marketstream.launch.leftovers import leftovers
 from marketstream.launch.plan import platform_services
+from marketstream.launch.servers.base import connection_fault
 from marketstream.launch.service import Kind, Service, State
 from marketstream.launch.state import PlatformState, RunFolder, ServiceState
 from marketstream.settings import Settings
@@ -79,9 +80,10 @@ def platform_status(settings: Settings) -> PlatformStatus:
     if pid is None or state is None:
         orphans = tuple(process.pid for process in leftovers(settings.data_dir))
         return PlatformStatus(running=False, leftovers=orphans, services=tuple(map(_down, services)))
+    inspector = _inspector(settings)
     with ThreadPoolExecutor(max_workers=len(state.services) + 2) as pool:
-        lags = pool.submit(_lags, settings)
-        age = pool.submit(_last_tick_age, settings)
+        lags = pool.submit(_lags, inspector)
+        age = pool.submit(_last_tick_age, inspector)
         plan = {service.name: service for service in services}
         statuses = pool.map(lambda known: _status(known, plan.get(known.name)), state.services)
         by_name = lags.result()
@@ -164,19 +166,26 @@ def _memory_mb(pid: int) -> float | None:
     return total / _MIB if total else None
 
 
-def _lags(settings: Settings) -> Mapping[str, int]:
+def _lags(inspector: KafkaInspector | None) -> Mapping[str, int]:
     try:
-        return KafkaInspector(settings.kafka.bootstrap_servers).lag_by_group()
+        return inspector.lag_by_group() if inspector else {}
     except BusError:
         return {}  # Kafka's own line says that it is away
 
 
-def _last_tick_age(settings: Settings) -> float | None:
+def _last_tick_age(inspector: KafkaInspector | None) -> float | None:
     try:
-        newest_ms = KafkaInspector(settings.kafka.bootstrap_servers).newest_message_ms(TICKS)
+        newest_ms = inspector.newest_message_ms(TICKS) if inspector else None
     except BusError:
         return None  # as above
     return None if newest_ms is None else max(0.0, time.time() - newest_ms / 1_000)
+
+
+def _inspector(settings: Settings) -> KafkaInspector | None:
+    """None where nothing listens, which is quicker told than waited for."""
+    if connection_fault(settings.kafka.port) is not None:
+        return None
+    return KafkaInspector(settings.kafka.bootstrap_servers)
 
 
 def _with_lag(status: ServiceStatus, lags: Mapping[str, int]) -> ServiceStatus:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import redis
 from confluent_kafka.admin import AdminClient
 
 from marketstream.bus.admin import ensure_topics
+from marketstream.domain.errors import LaunchError
 from marketstream.launch.running import running
 from marketstream.launch.servers import Absent, InfluxServer, KafkaServer, PostgresServer, RedisServer
 from marketstream.launch.servers.base import Server, connection_fault
@@ -145,6 +147,38 @@ def test_postgres_runs_for_root_from_a_closed_home(isolated_settings: MakeSettin
     with running(server, log):
         assert server.fault() is None
     shutil.rmtree(closed)
+
+
+@pytest.fixture
+def without_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root has to give up being root")
+    monkeypatch.setattr("marketstream.launch.servers.postgres._works", lambda _run_as: False)
+
+
+@pytest.mark.usefixtures("without_namespaces")
+def test_postgres_runs_as_somebody_else_where_namespaces_are_forbidden(
+    isolated_settings: MakeSettings, log: Path
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        server = PostgresServer(isolated_settings(Path(folder) / "data"))
+        with running(server, log) as process:
+            assert psutil.Process(process.pid).uids().effective != 0
+            assert server.fault() is None
+        assert_nothing_left(server, process.pid)
+
+
+@pytest.mark.usefixtures("without_namespaces")
+def test_postgres_says_what_to_do_where_nobody_else_gets_in(
+    isolated_settings: MakeSettings, log: Path, tmp_path: Path
+) -> None:
+    tmp_path.chmod(0o700)
+    with (
+        pytest.raises(LaunchError, match="set MARKETSTREAM_DATA_DIR"),
+        running(PostgresServer(isolated_settings(tmp_path / "data")), log),
+    ):
+        pass
 
 
 def test_redis_wants_its_password_and_keeps_keys_over_a_restart(settings: Settings, log: Path) -> None:

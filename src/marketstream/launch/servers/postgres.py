@@ -178,6 +178,7 @@ class PostgresServer(Server):
 
     def _hand_over(self, *paths: Path) -> None:
         if self.run_as.startswith("user:"):
+            self.settings.data_dir.chmod(0o711)  # to be passed through; what is private in it is closed by itself
             uid, gid = map(int, self.run_as.split(":")[1:])
             for path in paths:
                 os.chown(path, uid, gid)
@@ -256,8 +257,7 @@ def _way_out_of_root(data_dir: Path) -> str:
     if not users:
         raise LaunchError("PostgreSQL refuses to run as root, and there is no user `postgres` or `nobody` to run it as")
     namespace = f"namespace:{users[-1].pw_uid}"
-    probe = guarded([sys.executable, "-c", ""], death_signal=signal.SIGKILL, run_as=namespace)
-    if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+    if _works(namespace):
         return namespace
     if _reachable(data_dir):
         return f"user:{users[0].pw_uid}:{users[0].pw_gid}"
@@ -265,6 +265,11 @@ def _way_out_of_root(data_dir: Path) -> str:
         f"PostgreSQL refuses to run as root, user namespaces are forbidden here and {data_dir} lies in a folder"
         " closed to other users: set MARKETSTREAM_DATA_DIR to one that is open, such as /var/lib/marketstream"
     )
+
+
+def _works(run_as: str) -> bool:
+    probe = guarded([sys.executable, "-c", ""], death_signal=signal.SIGKILL, run_as=run_as)
+    return subprocess.run(probe, capture_output=True, check=False).returncode == 0
 
 
 def _reachable(path: Path) -> bool:
