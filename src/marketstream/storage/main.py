@@ -18,9 +18,8 @@ from marketstream.settings import Settings
 from marketstream.storage.service import Chore, Flush, WriterService
 
 _DAY_SECONDS = 86_400.0
-_FETCH_WAIT_MS = 10
+_FETCH_SECONDS_MAX = 0.1
 _FETCH_BYTES = 128 * 1024
-_PATIENT_SECONDS = 0.05
 
 
 def run_redis(settings: Settings) -> None:
@@ -62,19 +61,20 @@ def _run(settings: Settings, writer: Writer, flush_seconds: float, chores: Seque
 
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
+    # Handing over every message at once would cost the broker a request for each.
+    gathered_by_broker = min(flush_seconds, _FETCH_SECONDS_MAX)
     source = KafkaSource(
         settings.kafka.bootstrap_servers,
         writer.name,
         input_topics(settings),
-        # A writer that batches for long gains nothing from being handed every message at once.
-        fetch_wait_ms=max(_FETCH_WAIT_MS, round(flush_seconds * 500)),
-        fetch_min_bytes=_FETCH_BYTES if flush_seconds >= _PATIENT_SECONDS else 1,
+        fetch_wait_ms=max(1, round(gathered_by_broker * 1_000)),
+        fetch_min_bytes=_FETCH_BYTES,
     )
     WriterService(
         source,
         writer,
         KafkaPublisher(settings.kafka.bootstrap_servers),
-        Flush(settings.writers.max_messages, flush_seconds),
+        Flush(settings.writers.max_messages, flush_seconds - gathered_by_broker),
         stop,
         chores,
     ).run()

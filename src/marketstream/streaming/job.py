@@ -83,7 +83,7 @@ class BarsJob:
             .outputMode("update")
             .format("kafka")
             .options(**kafka)
-            .option("kafka.linger.ms", "0")
+            .option("kafka.linger.ms", "3")
             .option("kafka.compression.type", "snappy")
             .option("checkpointLocation", str(checkpoint.path))
         )
@@ -91,7 +91,8 @@ class BarsJob:
 
     def _source_limits(self) -> dict[str, str]:
         if self.trigger.realtime:
-            return {"kafka.fetch.max.wait.ms": "10"}
+            # As many fetches as batches that could leave within a few milliseconds, rather than one for every tick.
+            return {"kafka.fetch.max.wait.ms": "8", "kafka.fetch.min.bytes": "16384"}
         return {"maxOffsetsPerTrigger": _BATCH_TICKS_MAX}
 
 
@@ -150,6 +151,7 @@ def _write_progress(path: Path, query: StreamingQuery, rows: int) -> None:
                 "batch_id": progress["batchId"] if progress else None,
                 "input_rows_per_second": progress["inputRowsPerSecond"] if progress else None,
                 "processed_rows_per_second": progress["processedRowsPerSecond"] if progress else None,
+                "durations_ms": progress["durationMs"] if progress else None,
                 "state_rows": rows,
                 "status": query.status["message"],
             }

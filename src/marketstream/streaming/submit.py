@@ -11,6 +11,8 @@ from marketstream.settings import Settings
 from marketstream.streaming.session import spark_conf
 from marketstream.streaming.slots import slots_needed
 
+# While Spark catches up it takes all it is given; ticks on their way to the cache go first.
+_NICENESS = 5
 _JOBS = Path(__file__).resolve().parents[3] / "spark_jobs"
 
 
@@ -24,6 +26,8 @@ def submit(job: str, settings: Settings) -> None:
     if not script.is_file():
         known = ", ".join(sorted(path.stem for path in _JOBS.glob("*.py")))
         raise ConfigurationError(f"there is no job {job!r}; jobs: {known}")
+    if settings.streaming.master.startswith("local"):
+        os.nice(_NICENESS)
     program = str(Path(pyspark.__path__[0]) / "bin" / "spark-submit")
     os.execve(program, [program, *submit_arguments(settings), str(script)], submit_environment(settings))  # noqa: S606  # no shell is wanted
 
