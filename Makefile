@@ -79,5 +79,5 @@ lock: setup ## Choose versions anew and write the lock files
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --universal --python-version 3.11 --all-extras \
 	 --no-header pyproject.toml -o requirements.lock
-	@$(BIN)/uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header \
+	@$(BIN)/uv pip compile --quiet --generate-hashes --python-version 3.11 --no-header --no-annotate \
 	 --constraint requirements.lock pyproject.toml -o infra/docker/requirements.lock
