@@ -5,7 +5,6 @@ a failure, except InfluxDB, which is skipped unless MARKETSTREAM_REQUIRE_SERVERS
 """
 
 import os
-import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,15 +15,7 @@ from marketstream.launch.running import running
 from marketstream.launch.secrets import ensure_secrets
 from marketstream.launch.servers import Absent, Obtainable, all_servers
 from marketstream.settings import Settings, load_settings
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody listens on, all different."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in sockets:
-            listener.bind(("127.0.0.1", 0))
-        return [listener.getsockname()[1] for listener in sockets]
+from marketstream.testing.platform import free_ports
 
 
 def _isolated_settings(data_dir: Path) -> Settings:

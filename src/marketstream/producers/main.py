@@ -9,6 +9,7 @@ import uvloop
 
 from marketstream.bus.admin import ensure_topics
 from marketstream.bus.publisher import KafkaPublisher
+from marketstream.clock import SystemClock
 from marketstream.contracts.topics import DEAD_LETTERS, FEED_EVENTS, TICKS
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock, Publisher
@@ -20,7 +21,6 @@ from marketstream.producers.recovery import read_recent_ticks
 from marketstream.producers.service import ProducerService
 from marketstream.producers.validation import TickValidator
 from marketstream.providers.auto import Feed, resolve_feeds
-from marketstream.providers.clock import SystemClock
 from marketstream.providers.registry import create_provider
 from marketstream.settings import Settings
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
+from marketstream.clock import SystemClock
 from marketstream.domain.errors import StoreUnavailableError
 from marketstream.domain.interval import MICROSECONDS, Interval
 from marketstream.domain.market import Bar, Tick
@@ -20,14 +21,6 @@ T = TypeVar("T")
 Source = Literal["cache", "database", "both"]
 
 SYMBOLS_KEPT_SECONDS = 5.0
-
-
-class WallClock:
-    """The machine's clock."""
-
-    def now_us(self) -> int:
-        """Microseconds UTC since the epoch."""
-        return time.time_ns() // 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +66,7 @@ class MarketData:
         self._history = Store("database", history)
         self._configured = frozenset(symbols)
         self._stale_after_seconds = stale_after_seconds
-        self._clock = clock or WallClock()
+        self._clock = clock or SystemClock()
         self._symbols: tuple[float, list[str]] | None = None
         self._symbols_lock = threading.Lock()
 

@@ -13,10 +13,10 @@ import pytest
 
 from marketstream.bus.admin import ensure_topics
 from marketstream.bus.consumer import KafkaSource
+from marketstream.clock import SystemClock
 from marketstream.contracts.messages import DeadLetter, FeedEvent, decode_dead_letter, decode_feed_event, decode_tick
 from marketstream.contracts.topics import DEAD_LETTERS, FEED_EVENTS, TICKS
 from marketstream.domain.market import Tick
-from marketstream.providers.clock import SystemClock
 from marketstream.settings import Settings
 
 WAIT_SECONDS = 60.0

@@ -1,13 +1,11 @@
 """A port of one's own."""
 
-import socket
-
 import pytest
+
+from marketstream.testing.platform import free_ports
 
 
 @pytest.fixture
 def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A port nobody listens on."""
+    return free_ports(1)[0]

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
+from marketstream.clock import SystemClock
 from marketstream.domain.errors import ConfigurationError
 from marketstream.providers.auto import Feed, can_reach, is_bundled, resolve_feeds
-from marketstream.providers.clock import SystemClock
 from marketstream.providers.registry import FACTORIES, create_provider
 from marketstream.providers.states import ignore_state
 from marketstream.settings import ProviderSettings, ReplaySettings, Settings

@@ -13,6 +13,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 
+from marketstream.clock import SystemClock
 from marketstream.domain.errors import LaunchError
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock
@@ -30,14 +31,6 @@ _CLOSE_SECONDS = 1.0
 _log = get_logger("replay")
 _socket_log = logging.getLogger("marketstream.replay.sockets")
 _socket_log.setLevel(logging.WARNING)  # every connection is logged by `_handle` already
-
-
-class SystemClock:
-    """The machine's clock."""
-
-    def now_us(self) -> int:
-        """Microseconds UTC since the epoch."""
-        return time.time_ns() // 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The wall clock that stamps received frames."""
+"""The one wall clock; everything else takes a `Clock` and is given this one, or a fake."""
 
 import time
 
