@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.market import AssetClass, Bar, Tick
 from marketstream.domain.outcomes import Parsed
 
 
@@ -18,12 +18,12 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One received frame and what became of it.
+    """One received frame, or one page of a REST answer, and what became of it.
 
     Attributes:
         raw: The frame's bytes, without any secret the provider may have echoed; for dead letters.
         received_time_us: When the frame left our socket.
-        outcomes: Its trades and refusals, in the frame's order; empty for frames that hold neither.
+        outcomes: Its trades, quotes, bars, cancels and refusals, in its order; empty for frames that hold none.
     """
 
     raw: bytes
@@ -31,16 +31,81 @@ class Frame:
     outcomes: Sequence[Parsed]
 
 
+Channel = Literal["trades", "quotes", "bars"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What a provider can give.
+
+    Attributes:
+        channels: What its stream carries.
+        asset_classes: Of which instruments.
+        numbered: Its trade ids are numbers without holes per symbol, so that a missing one is proof of a gap.
+        sequenced: Its trades carry a number that rises per symbol, with holes.
+        cancels: It takes trades back.
+        past_trades: Its REST API has single trades of the past.
+        past_bars: Its REST API has bars of the past.
+        last_trade: Its REST API tells when a symbol traded last.
+    """
+
+    channels: frozenset[Channel]
+    asset_classes: frozenset[AssetClass]
+    numbered: bool = False
+    sequenced: bool = False
+    cancels: bool = False
+    past_trades: bool = False
+    past_bars: bool = False
+    last_trade: bool = False
+
+
+class History(Protocol):
+    """What a provider's REST API knows of the past, paged and within the provider's limits. Opens when first asked.
+
+    Every method raises `ProviderError`: with the fault `UNSUPPORTED` for what `Capabilities` denies, else as the
+    provider answered; burst limits and errors that pass are waited out first, within reason. `OSError` where the
+    network failed.
+    """
+
+    async def last_trade_us(self, symbol: str) -> int | None:
+        """Event time of the newest trade the provider knows of; None where it knows none."""
+
+    def trades_numbered(self, symbol: str, first_id: int, last_id: int) -> AsyncGenerator[Frame, None]:
+        """Pages of the trades with numbers `[first_id, last_id]`, rising. What no longer exists is left out."""
+
+    def trades_between(self, symbol: str, start_us: int, end_us: int) -> AsyncGenerator[Frame, None]:
+        """Pages of the trades with event times `[start_us, end_us)`, rising."""
+
+    def bars(self, symbol: str, interval: Interval, start_us: int, end_us: int) -> AsyncGenerator[Frame, None]:
+        """Pages of the bars that start in `[start_us, end_us)`, rising."""
+
+    async def close(self) -> None:
+        """Disconnects; a later call opens anew."""
+
+
 class Provider(Protocol):
-    """One provider's trades.
+    """One provider's market data.
 
     `stream` connects, authenticates, subscribes and yields one `Frame` per received frame, in order. It returns or
-    raises when the connection ends; the caller decides whether to call it again. It never reconnects by itself.
+    raises when the connection ends; the caller decides whether to call it again. It never reconnects by itself, except
+    to replace a connection whose end is known beforehand, without a break.
     """
 
     @property
     def name(self) -> str:
         """The provider's name, as in settings and messages."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can give."""
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """The configured symbols that it carries, canonical."""
+
+    @property
+    def history(self) -> History:
+        """Its past."""
 
     def stream(self) -> AsyncGenerator[Frame, None]:
         """Yields parsed frames until the connection ends; closing the generator closes the connection.

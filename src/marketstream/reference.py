@@ -22,6 +22,10 @@ _MADE = "<!-- Made by `python -m marketstream.reference`; change the code, not t
 _KEYS = {
     "tick_data": "symbol",
     "aggregated_data": "symbol",
+    "quote_data": "symbol",
+    "trade_cancels": "symbol",
+    "provider_bars": "symbol",
+    "alerts": "the alert's subject",
     "dead_letter_queue": "symbol, or provider where no symbol could be read",
     "feed_events": "provider",
 }
@@ -91,7 +95,7 @@ def _is_section(field: FieldInfo) -> bool:
 
 
 def _default(value: Any) -> str:
-    if isinstance(value, SecretStr) or value is None or value == "":
+    if isinstance(value, SecretStr) or value is None or value in ("", {}):
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
@@ -104,6 +108,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin is list:
         return f"list of {_type(arguments[0])}"
+    if origin is dict:
+        return "JSON object"
     if origin is types.UnionType:
         return " or ".join(_type(argument) for argument in arguments if argument is not types.NoneType)
     names = {str: "text", SecretStr: "secret", int: "integer", float: "number", bool: "`true` or `false`", Path: "path"}

@@ -17,7 +17,8 @@ from marketstream.domain.errors import ConfigurationError
 from marketstream.domain.interval import Interval
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
-ProviderName = Literal["auto", "binance", "polygon"]
+ProviderName = Literal["auto", "polygon", "finage", "alpha_vantage", "fmp", "finazon", "binance", "binance_usdm"]
+ChannelName = Literal["trades", "quotes", "bars"]
 SECRETS_FILE = "secrets.env"
 METRICS_DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -38,6 +39,62 @@ class ProviderSettings(Section):
     websocket_url: str = Field(description="where its stream is")
     rest_url: str = Field(description="where its REST API is")
     api_key: SecretStr = Field(default=SecretStr(""), description="opens it, where it needs a key")
+    symbol_names: dict[str, str] = Field(
+        default={}, description='its own names of symbols where they differ, as JSON: `{"BRK.B":"BRK-B"}`'
+    )
+
+
+class BinanceSettings(ProviderSettings):
+    """Where Binance is, and how it wants to be asked."""
+
+    rotate_seconds: float = Field(
+        default=23 * 3_600.0, gt=0, description="a connection is replaced at this age; Binance ends it at 24 h"
+    )
+    weight_per_minute: int = Field(default=4_800, ge=20, description="REST request weight this client allows itself")
+
+
+class FinageSettings(ProviderSettings):
+    """Where Finage is; the WebSocket's host and key are the customer's own."""
+
+    rest_api_key: SecretStr = Field(default=SecretStr(""), description="opens REST; the socket's key is another")
+    requests_per_minute: int = Field(default=60, ge=1, description="REST requests this client allows itself")
+
+
+class AlphaVantageSettings(ProviderSettings):
+    """Where Alpha Vantage is, and what the plan allows; it has no stream and is polled."""
+
+    requests_per_minute: int = Field(default=5, ge=1, description="the plan's burst limit")
+    requests_per_day: int = Field(default=25, ge=1, description="the plan's daily quota, shared by all symbols")
+    interval: Literal["1min", "5min", "15min", "30min", "60min"] = Field(
+        default="1min", description="bar length asked for"
+    )
+
+
+class FmpSettings(ProviderSettings):
+    """Where Financial Modeling Prep is; crypto and forex have hosts of their own."""
+
+    crypto_websocket_url: str = Field(
+        default="wss://crypto.financialmodelingprep.com", description="where its crypto stream is"
+    )
+    forex_websocket_url: str = Field(
+        default="wss://forex.financialmodelingprep.com", description="where its forex stream is"
+    )
+    requests_per_minute: int = Field(default=300, ge=1, description="REST requests this client allows itself")
+
+
+class FinazonSettings(ProviderSettings):
+    """Where Finazon is, and which of its datasets."""
+
+    dataset: str = Field(default="us_stocks_essential", description="dataset subscribed to")
+    frequency: Literal["1s", "10s", "1m"] = Field(default="1s", description="how often a bar's newest state comes")
+    aggregation: Literal["1m", "5m"] = Field(default="1m", description="bar length")
+    requests_per_minute: int = Field(default=60, ge=1, description="REST requests this client allows itself")
+
+
+class PolygonSettings(ProviderSettings):
+    """Where Polygon / Massive is."""
+
+    requests_per_minute: int = Field(default=300, ge=1, description="REST requests this client allows itself")
 
 
 class IngestSettings(Section):
@@ -50,8 +107,47 @@ class IngestSettings(Section):
     queue_frames: int = Field(
         default=1_000, ge=1, description="frames read but not yet published; then the socket waits"
     )
+    channels: Annotated[list[ChannelName], NoDecode] = Field(
+        default=["trades"], description="what is subscribed to; a provider that has none of it is asked for its bars"
+    )
     backoff_initial_seconds: float = Field(default=1.0, gt=0, description="wait before the second connection attempt")
     backoff_max_seconds: float = Field(default=60.0, gt=0, description="longest wait between attempts")
+    retries_max: int = Field(
+        default=10, ge=1, description="failed attempts in a row after which an alert is raised; trying goes on slowly"
+    )
+
+    _split_channels = field_validator("channels", mode="before")(_split)
+
+
+class FailoverSettings(Section):
+    """When a feed counts as ill, and when as well again."""
+
+    failures: int = Field(default=2, ge=1, description="failed connections in a row that open its breaker")
+    first_message_seconds: float = Field(
+        default=3.0, gt=0, description="a feed that acknowledged and sent nothing for this long is asked about"
+    )
+    silence_seconds: float = Field(
+        default=3.0, gt=0, description="a feed that fell silent for this long is asked about over REST"
+    )
+    max_lag_seconds: float = Field(
+        default=10.0, gt=0, description="trades this much later than at the feed's best make it stale"
+    )
+    lag_patience_seconds: float = Field(default=3.0, ge=0, description="how long it may be stale")
+    open_seconds: float = Field(default=30.0, gt=0, description="before an ill feed is probed; doubles up to 10 min")
+    healthy_seconds: float = Field(default=30.0, ge=0, description="a probed feed well for this long takes over again")
+
+
+class GapSettings(Section):
+    """How missing trades are fetched."""
+
+    grace_seconds: float = Field(
+        default=0.5, ge=0, description="how long a missing trade may still come by the stream, in disorder"
+    )
+    concurrency: int = Field(default=4, ge=1, le=64, description="gaps filled at the same time")
+    max_trades: int = Field(default=500_000, ge=1, description="a larger gap is recorded as unfillable")
+    give_up_seconds: float = Field(
+        default=3_600.0, gt=0, description="a gap that could not be filled for this long is recorded as unfillable"
+    )
 
 
 class KafkaSettings(Section):
@@ -222,11 +318,26 @@ class Settings(BaseSettings):
     )
 
     ingest: IngestSettings = IngestSettings()
-    binance: ProviderSettings = ProviderSettings(
+    failover: FailoverSettings = FailoverSettings()
+    gaps: GapSettings = GapSettings()
+    polygon: PolygonSettings = PolygonSettings(
+        websocket_url="wss://socket.massive.com/stocks", rest_url="https://api.massive.com"
+    )
+    finage: FinageSettings = FinageSettings(
+        websocket_url="wss://CUSTOMER.finage.ws:6010", rest_url="https://api.finage.co.uk"
+    )
+    alpha_vantage: AlphaVantageSettings = AlphaVantageSettings(websocket_url="", rest_url="https://www.alphavantage.co")
+    fmp: FmpSettings = FmpSettings(
+        websocket_url="wss://websockets.financialmodelingprep.com", rest_url="https://financialmodelingprep.com"
+    )
+    finazon: FinazonSettings = FinazonSettings(
+        websocket_url="wss://ws.finazon.io/v1", rest_url="https://api.finazon.io"
+    )
+    binance: BinanceSettings = BinanceSettings(
         websocket_url="wss://data-stream.binance.vision", rest_url="https://data-api.binance.vision"
     )
-    polygon: ProviderSettings = ProviderSettings(
-        websocket_url="wss://socket.massive.com/stocks", rest_url="https://api.massive.com"
+    binance_usdm: BinanceSettings = BinanceSettings(
+        websocket_url="wss://fstream.binance.com", rest_url="https://fapi.binance.com", weight_per_minute=1_800
     )
     kafka: KafkaSettings = KafkaSettings()
     postgres: PostgresSettings = PostgresSettings()

@@ -1,10 +1,11 @@
 """Redis keys and their lifetimes. Values are the JSON of the matching Kafka message.
 
 `latest_price:{symbol}` string · `ticks:{symbol}` list, newest first · `aggregated:{symbol}:{interval}` string ·
-`message_count:{symbol}` integer.
+`message_count:{symbol}` integer · `latest_quote:{symbol}` string.
 """
 
 LATEST_PRICE_SECONDS = 60
+LATEST_QUOTE_SECONDS = 60
 BAR_SECONDS = 300
 MESSAGE_COUNT_SECONDS = 60
 TICKS_KEPT = 1_000
@@ -28,3 +29,8 @@ def bar(symbol: str, interval: str) -> str:
 def message_count(symbol: str) -> str:
     """Ticks of a symbol seen in the current 60-second period."""
     return f"message_count:{symbol}"
+
+
+def latest_quote(symbol: str) -> str:
+    """Newest quote of a symbol."""
+    return f"latest_quote:{symbol}"

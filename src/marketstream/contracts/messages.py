@@ -10,7 +10,8 @@ from typing import Any, Literal
 import orjson
 from pydantic import TypeAdapter
 
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.errors import Fault
+from marketstream.domain.market import Bar, Cancel, Quote, Tick
 from marketstream.domain.outcomes import Reason, Rejected
 
 # JSON may need six bytes for one control character, and Kafka's limit for a message is 1 MiB.
@@ -67,7 +68,63 @@ class DeadLetter:
         )
 
 
-FeedEventKind = Literal["connected", "disconnected", "subscribed", "fatal"]
+GapState = Literal["open", "closed", "unfillable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedGap:
+    """A stretch of one symbol's trades that did not come by the stream, and what became of it.
+
+    The same `gap_id` comes again whenever something changes; the one with the latest `updated_us` holds.
+
+    Attributes:
+        gap_id: Unique; the same gap found again after a crash has the same one.
+        provider: On which feed.
+        symbol: Canonical symbol.
+        start_us: Event time of the last trade before the gap.
+        end_us: Event time of the first trade after it.
+        first_id: First missing trade's number, where the provider numbers trades without holes.
+        last_id: Last missing trade's number.
+        missing: How many trades are still missing; None where nothing proves a number.
+        filled: How many were fetched and published.
+        state: `open` while it is being filled, then `closed`, or `unfillable` with the reason in `detail`.
+        detail: For a person.
+        opened_us: When it was noticed.
+        updated_us: When this was said.
+    """
+
+    gap_id: str
+    provider: str
+    symbol: str
+    start_us: int
+    end_us: int
+    first_id: int | None
+    last_id: int | None
+    missing: int | None
+    filled: int
+    state: GapState
+    detail: str
+    opened_us: int
+    updated_us: int
+
+
+FeedEventKind = Literal[
+    "connected",
+    "subscribed",
+    "disconnected",
+    "fatal",
+    "rotated",
+    "refused_symbol",
+    "retries_exhausted",
+    "breaker_open",
+    "breaker_half_open",
+    "breaker_closed",
+    "failover",
+    "failback",
+    "status",
+    "gap",
+]
+FeedRole = Literal["active", "standby", "probing", "open"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,11 +132,16 @@ class FeedEvent:
     """Something that happened to a provider's connection, on `feed_events`.
 
     Attributes:
-        kind: What happened.
+        kind: What happened; `status` repeats how a feed is while nothing happens.
         provider: On which feed.
         detail: For a person; never holds a secret.
         time_us: When.
         attempt: Which connection attempt in a row this was, from 1.
+        role: What the feed is now: the `active` one, on `standby`, `probing` whether it is well again, or shut out by
+            its breaker (`open`). None where the event says nothing of it.
+        fault: What went wrong, where something did.
+        lag_ms: How much later than at its best the feed's newest trades came, in ms, where it is known.
+        gap: The gap of a `gap` event.
     """
 
     kind: FeedEventKind
@@ -87,23 +149,53 @@ class FeedEvent:
     detail: str
     time_us: int
     attempt: int = 1
+    role: FeedRole | None = None
+    fault: Fault | None = None
+    lag_ms: float | None = None
+    gap: FeedGap | None = None
 
 
-_TICK = TypeAdapter(Tick)
-_BAR = TypeAdapter(Bar)
-_DEAD_LETTER = TypeAdapter(DeadLetter)
-_FEED_EVENT = TypeAdapter(FeedEvent)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """Something a person should know, on `alerts`.
 
-MESSAGES: dict[str, type] = {"tick": Tick, "bar": Bar, "dead_letter": DeadLetter, "feed_event": FeedEvent}
-SCHEMAS: dict[str, TypeAdapter[Any]] = {
-    "tick": _TICK,
-    "bar": _BAR,
-    "dead_letter": _DEAD_LETTER,
-    "feed_event": _FEED_EVENT,
+    Attributes:
+        alert_id: Unique; the same alert said again has the same one.
+        rule: Which rule raised it, such as `feed_retries_exhausted`.
+        severity: How grave it is.
+        subject: What it is about: a provider, a symbol, a service.
+        message: For a person; never holds a secret.
+        time_us: When.
+    """
+
+    alert_id: str
+    rule: str
+    severity: Literal["info", "warning", "critical"]
+    subject: str
+    message: str
+    time_us: int
+
+
+MESSAGES: dict[str, type] = {
+    "tick": Tick,
+    "quote": Quote,
+    "cancel": Cancel,
+    "bar": Bar,
+    "dead_letter": DeadLetter,
+    "feed_event": FeedEvent,
+    "alert": Alert,
 }
+SCHEMAS: dict[str, TypeAdapter[Any]] = {name: TypeAdapter(message) for name, message in MESSAGES.items()}
+_TICK: TypeAdapter[Tick] = SCHEMAS["tick"]
+_QUOTE: TypeAdapter[Quote] = SCHEMAS["quote"]
+_CANCEL: TypeAdapter[Cancel] = SCHEMAS["cancel"]
+_BAR: TypeAdapter[Bar] = SCHEMAS["bar"]
+_DEAD_LETTER: TypeAdapter[DeadLetter] = SCHEMAS["dead_letter"]
+_FEED_EVENT: TypeAdapter[FeedEvent] = SCHEMAS["feed_event"]
+_ALERT: TypeAdapter[Alert] = SCHEMAS["alert"]
 
 
-def encode(message: Tick | Bar | DeadLetter | FeedEvent) -> bytes:
+def encode(message: Tick | Quote | Cancel | Bar | DeadLetter | FeedEvent | Alert) -> bytes:
     """JSON of any message type."""
     return orjson.dumps(message)
 
@@ -117,8 +209,26 @@ def decode_tick(value: bytes) -> Tick:
     return _TICK.validate_json(value)
 
 
+def decode_quote(value: bytes) -> Quote:
+    """Reads a `quote_data` message.
+
+    Raises:
+        ValueError: The bytes are no valid quote.
+    """
+    return _QUOTE.validate_json(value)
+
+
+def decode_cancel(value: bytes) -> Cancel:
+    """Reads a `trade_cancels` message.
+
+    Raises:
+        ValueError: The bytes are no valid cancel.
+    """
+    return _CANCEL.validate_json(value)
+
+
 def decode_bar(value: bytes) -> Bar:
-    """Reads an `aggregated_data_*` message.
+    """Reads an `aggregated_data_*` or `provider_bars` message.
 
     Raises:
         ValueError: The bytes are no valid bar.
@@ -142,3 +252,12 @@ def decode_feed_event(value: bytes) -> FeedEvent:
         ValueError: The bytes are no valid feed event.
     """
     return _FEED_EVENT.validate_json(value)
+
+
+def decode_alert(value: bytes) -> Alert:
+    """Reads an `alerts` message.
+
+    Raises:
+        ValueError: The bytes are no valid alert.
+    """
+    return _ALERT.validate_json(value)

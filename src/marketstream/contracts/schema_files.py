@@ -13,15 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from marketstream.contracts.messages import MESSAGES, SCHEMAS
-from marketstream.contracts.topics import BARS_PREFIX, DEAD_LETTERS, FEED_EVENTS, TICKS
+from marketstream.contracts.topics import (
+    ALERTS,
+    BARS_PREFIX,
+    CANCELS,
+    DEAD_LETTERS,
+    FEED_EVENTS,
+    PROVIDER_BARS,
+    QUOTES,
+    TICKS,
+)
 
 DIRECTORY = Path(__file__).parent / "schemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 MESSAGE_OF_TOPIC = {
     TICKS: "tick",
+    QUOTES: "quote",
+    CANCELS: "cancel",
+    PROVIDER_BARS: "bar",
     BARS_PREFIX.rstrip("_"): "bar",
     DEAD_LETTERS: "dead_letter",
     FEED_EVENTS: "feed_event",
+    ALERTS: "alert",
 }
 
 Schema = dict[str, Any]

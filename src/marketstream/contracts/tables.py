@@ -2,3 +2,6 @@
 
 TICKS = "tick_data"
 BARS = "aggregated_data"
+FEEDS = "feeds"
+FEED_GAPS = "feed_gaps"
+FEED_EVENTS = "feed_events"

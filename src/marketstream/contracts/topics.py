@@ -3,9 +3,16 @@
 from marketstream.domain.interval import Interval
 
 TICKS = "tick_data"
+QUOTES = "quote_data"
+CANCELS = "trade_cancels"
+PROVIDER_BARS = "provider_bars"
 DEAD_LETTERS = "dead_letter_queue"
 FEED_EVENTS = "feed_events"
+ALERTS = "alerts"
 BARS_PREFIX = "aggregated_data_"
+
+# What the producer writes.
+INGEST_TOPICS = (TICKS, QUOTES, CANCELS, PROVIDER_BARS, DEAD_LETTERS, FEED_EVENTS, ALERTS)
 
 RETENTION_MS = 7 * 24 * 3_600 * 1_000
 
@@ -17,4 +24,4 @@ def bars_topic(interval: Interval) -> str:
 
 def all_topics(intervals: tuple[Interval, ...]) -> tuple[str, ...]:
     """Every topic the platform needs for these bar intervals."""
-    return (TICKS, DEAD_LETTERS, FEED_EVENTS, *map(bars_topic, intervals))
+    return (*INGEST_TOPICS, *map(bars_topic, intervals))

@@ -1,5 +1,7 @@
 """The one tree of errors: everything the platform raises on purpose derives from `MarketstreamError`."""
 
+from enum import StrEnum
+
 
 class MarketstreamError(Exception):
     """marketstream could not go on."""
@@ -12,19 +14,55 @@ class ConfigurationError(MarketstreamError):
     """A setting is missing or wrong; the message names it and a value that works."""
 
 
+class Fault(StrEnum):
+    """What a provider's refusal means; the value is what events, metrics and REST carry."""
+
+    BAD_KEY = "bad_key"
+    PLAN = "plan"  # the key is good, what was asked for is not in its plan
+    UNKNOWN_SYMBOL = "unknown_symbol"
+    BURST_LIMIT = "burst_limit"  # too many requests just now
+    DAILY_QUOTA = "daily_quota"
+    BANDWIDTH = "bandwidth"  # the plan's traffic is used up; not soon over
+    BANNED = "banned"  # this address is shut out for a while
+    SILENT = "silent"  # connected and acknowledged, yet nothing comes that should
+    STALE = "stale"  # what comes is older and older
+    SHUTDOWN = "shutdown"  # the provider says that it closes
+    UNSUPPORTED = "unsupported"  # the provider has no such thing
+    NETWORK = "network"
+    PROTOCOL = "protocol"  # not the answer its documentation promises
+
+
+# Connecting again with the same settings can't help.
+FATAL_FAULTS = frozenset({Fault.BAD_KEY, Fault.PLAN, Fault.UNKNOWN_SYMBOL, Fault.UNSUPPORTED})
+
+
 class ProviderError(MarketstreamError):
     """A market-data provider refused or broke the conversation.
 
     Args:
-        message: What happened and what to do.
+        message: What happened and what to do; holds no secret.
         provider: The provider's name, such as `polygon`.
-        retriable: Whether connecting again may help; a bad key is not retriable.
+        fault: What it means.
+        retry_after_seconds: How long the provider wants to be left alone, where it says so.
     """
 
-    def __init__(self, message: str, *, provider: str, retriable: bool = True) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str,
+        fault: Fault = Fault.PROTOCOL,
+        retry_after_seconds: float | None = None,
+    ) -> None:
         super().__init__(message)
         self.provider = provider
-        self.retriable = retriable
+        self.fault = fault
+        self.retry_after_seconds = retry_after_seconds
+
+    @property
+    def retriable(self) -> bool:
+        """Whether connecting again may help; a bad key is not retriable."""
+        return self.fault not in FATAL_FAULTS
 
 
 class BusError(MarketstreamError):

@@ -1,4 +1,4 @@
-"""Ticks and bars. Times are integer microseconds UTC; prices in the quote currency, sizes in units of the symbol."""
+"""Ticks, quotes, cancels and bars. Times are µs UTC; prices in the quote currency, sizes in units of the symbol."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -75,8 +75,90 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """The best bid and ask as a provider reported them.
+
+    Attributes:
+        symbol: Canonical symbol.
+        bid_price: Highest price somebody would buy at, finite and above zero.
+        bid_size: How much of it, in units of the symbol; 0 where the provider doesn't say.
+        ask_price: Lowest price somebody would sell at. Below the bid in a crossed market, which does happen.
+        ask_size: How much of it.
+        event_time_us: When the quote was made, by the provider's clock.
+        received_time_us: When its frame left our socket.
+        provider: Name of the adapter that received it.
+        sequence: Order among the symbol's quotes with the same event time.
+        asset_class: Kind of instrument.
+        exchange: Venue, as the provider names it.
+
+    Raises:
+        ValueError: A number is not finite or out of its range, or an identifier is empty.
+    """
+
+    symbol: str
+    bid_price: float
+    bid_size: float
+    ask_price: float
+    ask_size: float
+    event_time_us: int
+    received_time_us: int
+    provider: str
+    sequence: int = 0
+    asset_class: AssetClass = "equity"
+    exchange: str | None = None
+
+    def __post_init__(self) -> None:
+        _check_prices(self.bid_price, self.ask_price)
+        _check_sizes(self.bid_size, self.ask_size)
+        _check_integers(self.sequence, self.event_time_us, self.received_time_us)
+        _check_texts(self.symbol, self.provider, self.exchange)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Position among the symbol's quotes: (event time, sequence)."""
+        return (self.event_time_us, self.sequence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel:
+    """A provider's word that a trade it reported does not count (a break).
+
+    Attributes:
+        symbol: Canonical symbol.
+        price: The cancelled trade's price.
+        size: The cancelled trade's size.
+        event_time_us: The cancelled trade's time, as the provider repeats it.
+        received_time_us: When the cancel's frame left our socket.
+        provider: Name of the adapter that received it.
+        trade_id: The `Tick.trade_id` the cancelled trade has, where the provider tells enough to know it.
+        asset_class: Kind of instrument.
+
+    Raises:
+        ValueError: A number is not finite or out of its range, or an identifier is empty.
+    """
+
+    symbol: str
+    price: float
+    size: float
+    event_time_us: int
+    received_time_us: int
+    provider: str
+    trade_id: str | None = None
+    asset_class: AssetClass = "equity"
+
+    def __post_init__(self) -> None:
+        _check_prices(self.price)
+        _check_sizes(self.size)
+        _check_integers(self.event_time_us, self.received_time_us)
+        _check_texts(self.symbol, self.provider, self.trade_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
     """Open, high, low, close and volume of one symbol over `[start_us, end_us)` by event time.
+
+    Either made here from trades, or made by a provider (`provider` is set). One made from trades always wins over a
+    provider's of the same span; of two of a provider's, the one received later wins.
 
     Attributes:
         symbol: Canonical symbol.
@@ -88,15 +170,19 @@ class Bar:
         low: Lowest price.
         close: Price of the last trade by (event time, sequence).
         volume: Sum of sizes.
-        vwap: Volume-weighted average price; the plain average where the volume is zero.
-        trade_count: Number of trades; of two versions of a bar the one with more trades is the newer.
-        last_event_time_us: Event time of the newest trade inside.
-        last_received_time_us: When the most recently received trade inside left our socket.
+        vwap: Volume-weighted average price; the plain average where the volume is zero; None where a provider's bar
+            doesn't tell.
+        trade_count: Number of trades; of two versions of a bar the one with more trades is the newer. 0 where a
+            provider's bar doesn't tell.
+        last_event_time_us: Event time of the newest trade inside; of a provider's bar, the last microsecond covered so
+            far as can be known.
+        last_received_time_us: When the most recently received trade inside left our socket, or a provider's bar did.
         final: No trade in time can change it any more, unless a higher `revision` follows.
-        revision: 0 for the first final, then counting up.
+        revision: 0 for the first final, then counting up; of a provider's bar, when it was received, in µs.
+        provider: Who made it; None for a bar made here from trades.
 
     Raises:
-        ValueError: A number is not finite, or low ≤ open, close ≤ high does not hold.
+        ValueError: A number is not finite, low ≤ open, close ≤ high does not hold, or a bar made here lacks its trades.
     """
 
     symbol: str
@@ -108,26 +194,61 @@ class Bar:
     low: float
     close: float
     volume: float
-    vwap: float
+    vwap: float | None
     trade_count: int
     last_event_time_us: int
     last_received_time_us: int
     final: bool = False
     revision: int = 0
+    provider: str | None = None
 
     def __post_init__(self) -> None:
-        numbers = (self.open, self.high, self.low, self.close, self.volume, self.vwap)
+        numbers = (self.open, self.high, self.low, self.close, self.volume, self.vwap or 0.0)
         if not all(map(isfinite, numbers)):
             raise ValueError("a bar's number is not finite")
+        if self.provider is None and (self.vwap is None or self.trade_count < 1):
+            raise ValueError("a bar made from trades needs a trade and a vwap")
         if not self.low <= min(self.open, self.close) <= max(self.open, self.close) <= self.high:
             raise ValueError("low <= open, close <= high does not hold")
-        if self.start_us >= self.end_us or self.trade_count < 1 or self.volume < 0:
-            raise ValueError("a bar needs start < end, a trade and a volume not below zero")
+        if self.start_us >= self.end_us or self.trade_count < 0 or self.volume < 0:
+            raise ValueError("a bar needs start < end, and a volume and a number of trades not below zero")
         integers = (self.start_us, self.end_us, self.trade_count, self.last_event_time_us, self.last_received_time_us)
         if not -_INT64 <= min(integers) <= max(*integers, self.revision) < _INT64:
             raise ValueError("an integer is beyond 64 bits")
 
     @property
-    def version(self) -> tuple[int, int, bool, int]:
-        """Sorts the versions of one bar, and one symbol's bars: a writer refuses to go below what it has."""
-        return (self.start_us, self.trade_count, self.final, self.revision)
+    def version(self) -> tuple[int, bool, int, bool, int]:
+        """Sorts the versions of one bar, and one symbol's bars: a writer refuses to go below what it has.
+
+        A provider may correct a bar to fewer trades, so of its bars that are alike final the later received counts.
+        """
+        made_here = self.provider is None
+        return (self.start_us, made_here, self.trade_count if made_here else 0, self.final, self.revision)
+
+
+def _check_prices(*prices: float) -> None:
+    for price in prices:
+        if not isfinite(price):
+            raise ValueError("price is not finite")
+        if not 0 < price <= _LARGEST:
+            raise ValueError(f"price is not within (0, {_LARGEST:g}]")
+
+
+def _check_sizes(*sizes: float) -> None:
+    for size in sizes:
+        if not isfinite(size):
+            raise ValueError("size is not finite")
+        if not 0 <= size <= _LARGEST:
+            raise ValueError(f"size is not within [0, {_LARGEST:g}]")
+
+
+def _check_integers(*integers: int) -> None:
+    if not -_INT64 <= min(integers) <= max(integers) < _INT64:
+        raise ValueError("an integer is beyond 64 bits")
+
+
+def _check_texts(symbol: str, provider: str, other: str | None) -> None:
+    if not symbol or not provider:
+        raise ValueError("symbol and provider must not be empty")
+    if "\0" in symbol or "\0" in (other or ""):
+        raise ValueError("a text holds a NUL character")

@@ -1,9 +1,9 @@
-"""What became of a piece of provider data: a `Tick`, or a `Rejected` with its reason. Bad data is a value, no error."""
+"""What became of a piece of provider data: a market value, or a `Rejected` with its reason. Bad data is no error."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 
-from marketstream.domain.market import Tick
+from marketstream.domain.market import Bar, Cancel, Quote, Tick
 
 
 class Reason(StrEnum):
@@ -14,6 +14,7 @@ class Reason(StrEnum):
     NOT_FINITE = "not_finite"
     NON_POSITIVE_PRICE = "non_positive_price"
     NEGATIVE_SIZE = "negative_size"
+    INCONSISTENT_BAR = "inconsistent_bar"  # low <= open, close <= high does not hold
     UNKNOWN_SYMBOL = "unknown_symbol"
     TIME_OUT_OF_RANGE = "time_out_of_range"  # more than a day ahead of now, or before 1990
     LATE = "late"  # further behind its symbol's newest event time than the allowed lateness
@@ -42,4 +43,4 @@ class Rejected:
     symbol: str | None = None
 
 
-Parsed = Tick | Rejected
+Parsed = Tick | Quote | Bar | Cancel | Rejected

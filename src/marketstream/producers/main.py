@@ -10,7 +10,7 @@ import uvloop
 from marketstream.bus.admin import ensure_topics
 from marketstream.bus.publisher import KafkaPublisher
 from marketstream.clock import SystemClock
-from marketstream.contracts.topics import DEAD_LETTERS, FEED_EVENTS, TICKS
+from marketstream.contracts.topics import INGEST_TOPICS
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock, Publisher
 from marketstream.producers.backoff import Backoff
@@ -35,7 +35,7 @@ def run(settings: Settings) -> None:
         ConfigurationError: A provider has no adapter.
     """
     servers = settings.kafka.bootstrap_servers
-    ensure_topics(servers, (TICKS, DEAD_LETTERS, FEED_EVENTS), settings.kafka.partitions)
+    ensure_topics(servers, INGEST_TOPICS, settings.kafka.partitions)
     feeds = resolve_feeds(settings)
     _logger.info("feeds", order=[feed.provider for feed in feeds], bundled=[feed.bundled for feed in feeds])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -7,9 +7,9 @@ import asyncio
 import time
 
 from marketstream.contracts.messages import DeadLetter, FeedEvent, encode
-from marketstream.contracts.topics import DEAD_LETTERS, FEED_EVENTS, TICKS
+from marketstream.contracts.topics import CANCELS, DEAD_LETTERS, FEED_EVENTS, PROVIDER_BARS, QUOTES, TICKS
 from marketstream.domain.errors import BusBackpressureError
-from marketstream.domain.market import Tick
+from marketstream.domain.market import Bar, Cancel, Quote, Tick
 from marketstream.domain.outcomes import Rejected
 from marketstream.observability import metrics
 from marketstream.ports import Clock, Frame, Publisher
@@ -38,12 +38,14 @@ class Pipeline:
             BusError: Kafka refused a message.
         """
         accepted = duplicates = 0
+        provider = ""
         raws: list[bytes] = []
         now_us = self._clock.now_us()
         for index, outcome in enumerate(frame.outcomes):
-            if isinstance(outcome, Rejected):
-                await self._refuse(outcome)
+            if not isinstance(outcome, Tick):
+                await self._pass_on(outcome)
                 continue
+            provider = outcome.provider
             verdict = self._validator.judge(outcome, now_us)
             if verdict is Verdict.ACCEPTED:
                 await self._publish(TICKS, outcome.symbol, encode(outcome), outcome.provider)
@@ -54,9 +56,9 @@ class Pipeline:
                 raws = raws or _raws(frame)
                 await self._refuse(_rejected(outcome, verdict, raws[index]))
         if accepted:
-            metrics.TICKS_PUBLISHED.labels(frame.outcomes[0].provider).inc(accepted)
+            metrics.TICKS_PUBLISHED.labels(provider).inc(accepted)
         if duplicates:
-            metrics.DUPLICATES.labels(frame.outcomes[0].provider).inc(duplicates)
+            metrics.DUPLICATES.labels(provider).inc(duplicates)
 
     async def announce(self, event: FeedEvent) -> None:
         """Publishes what happened to a feed.
@@ -65,6 +67,18 @@ class Pipeline:
             BusError: Kafka refused a message.
         """
         await self._publish(FEED_EVENTS, event.provider, encode(event), event.provider)
+
+    async def _pass_on(self, outcome: Rejected | Quote | Bar | Cancel) -> None:
+        """Takes what is no trade to its topic."""
+        match outcome:
+            case Rejected():
+                await self._refuse(outcome)
+            case Quote():
+                await self._publish(QUOTES, outcome.symbol, encode(outcome), outcome.provider)
+            case Cancel():
+                await self._publish(CANCELS, outcome.symbol, encode(outcome), outcome.provider)
+            case Bar():
+                await self._publish(PROVIDER_BARS, outcome.symbol, encode(outcome), outcome.provider or "")
 
     async def _refuse(self, rejected: Rejected) -> None:
         metrics.REJECTED.labels(rejected.provider, rejected.reason.value).inc()

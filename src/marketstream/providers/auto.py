@@ -59,7 +59,7 @@ def replay_endpoint(replay: ReplaySettings) -> ProviderSettings:
 
 def is_bundled(endpoint: ProviderSettings, replay: ReplaySettings) -> bool:
     """Whether the endpoint is the bundled replay server's."""
-    address = urlsplit(endpoint.websocket_url)
+    address = urlsplit(endpoint.websocket_url or endpoint.rest_url)
     same_host = address.hostname == replay.host or {address.hostname, replay.host} <= _LOOPBACK
     return same_host and address.port == replay.port
 
@@ -98,7 +98,7 @@ def _named(name: str, settings: Settings) -> Feed:
 
 
 def _automatic(settings: Settings, reachable: Callable[[str], bool]) -> Feed:
-    endpoint = settings.binance
+    endpoint: ProviderSettings = settings.binance
     if not reachable(endpoint.websocket_url):
         endpoint = replay_endpoint(settings.replay)
     return Feed("binance", endpoint, is_bundled(endpoint, settings.replay))

@@ -12,11 +12,12 @@ from pydantic import SecretStr
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, ConnectionClosedOK, InvalidStatus, InvalidURI, WebSocketException
 
-from marketstream.domain.errors import ProviderError
+from marketstream.domain.errors import Fault, ProviderError
 from marketstream.domain.outcomes import Parsed, Reason, Rejected
 from marketstream.observability import metrics
 from marketstream.ports import Clock, Frame
 from marketstream.providers.faults import Source
+from marketstream.providers.rest import default_refusal
 
 # What may be read from the wire; beyond it the connection ends, since the rest can't be skipped.
 WIRE_LIMIT_BYTES = 16 * 1024 * 1024
@@ -55,7 +56,7 @@ class FeedSocket:
         clock: Stamps frames.
 
     Raises:
-        ProviderError: On entering, where the provider refuses; with `retriable` False for a 4xx answer or a bad URL.
+        ProviderError: On entering, where the provider refuses; with the fault that the HTTP status means.
         OSError: On entering, where the network fails or takes over 10 s.
     """
 
@@ -80,10 +81,9 @@ class FeedSocket:
                 max_size=max(WIRE_LIMIT_BYTES, self._config.max_frame_bytes),
             )
         except InvalidStatus as error:
-            status = error.response.status_code
-            raise self.error(f"refused the connection with HTTP {status}", retriable=status >= 500) from None
+            raise self._refused_by(error) from None
         except InvalidURI as error:
-            raise self.error(f"bad address: {error}", retriable=False) from None
+            raise self.error(f"bad address: {error}", Fault.UNSUPPORTED) from None
         except WebSocketException as error:
             raise self.error(f"no WebSocket there: {error}") from None
         return self
@@ -138,10 +138,13 @@ class FeedSocket:
             else:
                 yield self._frame(raw, received_time_us, parse(raw, received_time_us))
 
-    def error(self, message: str, *, retriable: bool = True) -> ProviderError:
+    def error(
+        self, message: str, fault: Fault = Fault.PROTOCOL, retry_after_seconds: float | None = None
+    ) -> ProviderError:
         """The provider's error, cleaned of the secret."""
         name = self._config.provider
-        return ProviderError(f"{name}: {self.clean(message)}", provider=name, retriable=retriable)
+        text = f"{name}: {self.clean(message)}"
+        return ProviderError(text, provider=name, fault=fault, retry_after_seconds=retry_after_seconds)
 
     def clean(self, text: str) -> str:
         """The text without the secret."""
@@ -155,11 +158,11 @@ class FeedSocket:
             async with asyncio.timeout_at(self._deadline):
                 return await connection.recv(decode=False)
         except TimeoutError:
-            raise self.error("connected, but the handshake was not answered in time") from None
+            raise self.error("connected, but the handshake was not answered in time", Fault.SILENT) from None
 
     def _open(self) -> ClientConnection:
         if self._connection is None:
-            raise self.error("used outside `async with`", retriable=False)
+            raise RuntimeError("used outside `async with`")
         return self._connection
 
     def _frame(self, raw: bytes, received_time_us: int, outcomes: list[Parsed]) -> Frame:
@@ -183,4 +186,12 @@ class FeedSocket:
         return Frame(cleaned, received_time_us, [source.rejected(cleaned, Reason.OVERSIZED, detail)])
 
     def _closed(self, error: ConnectionClosed) -> ProviderError:
-        return self.error(f"the connection ended: {error}")
+        return self.error(f"the connection ended: {error}", Fault.NETWORK)
+
+    def _refused_by(self, error: InvalidStatus) -> ProviderError:
+        headers = {name.lower(): value for name, value in error.response.headers.raw_items()}
+        refusal = default_refusal(error.response.status_code, headers)
+        message = f"refused the connection with HTTP {error.response.status_code}"
+        if refusal is None:
+            return self.error(message)
+        return self.error(message, refusal.fault, refusal.retry_after_seconds)

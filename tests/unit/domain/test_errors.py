@@ -19,6 +19,6 @@ def test_an_error_without_a_message_says_its_class_docstring() -> None:
 
 
 def test_errors_carry_what_a_caller_needs() -> None:
-    refused = errors.ProviderError("bad key", provider="polygon", retriable=False)
+    refused = errors.ProviderError("bad key", provider="polygon", fault=errors.Fault.BAD_KEY)
     assert (str(refused), refused.provider, refused.retriable) == ("bad key", "polygon", False)
     assert errors.BusBackpressureError(0.25).retry_after_seconds == 0.25

@@ -106,7 +106,7 @@ async def test_a_broken_connection_is_made_anew_and_doubles_nothing() -> None:
 
 async def test_a_fatal_error_moves_on_to_the_next_feed() -> None:
     publisher = InMemoryPublisher()
-    first = scripted([ProviderError("bad key", provider="first", retriable=False)], name="first")
+    first = scripted([ProviderError("bad key", provider="first", fault=Fault.BAD_KEY)], name="first")
     second = scripted([frame("1")], name="second")
     async with running(service(publisher, first, second)):
         await eventually(lambda: ids(publisher) == ["1"])
@@ -116,7 +116,7 @@ async def test_a_fatal_error_moves_on_to_the_next_feed() -> None:
 
 async def test_a_fatal_error_without_another_feed_waits_long() -> None:
     publisher = InMemoryPublisher()
-    provider = scripted([ProviderError("bad key", provider="scripted", retriable=False)])
+    provider = scripted([ProviderError("bad key", provider="scripted", fault=Fault.BAD_KEY)])
     async with running(service(publisher, provider)):
         await eventually(lambda: len(events(publisher)) == 1)
         await asyncio.sleep(0.05)
@@ -125,7 +125,7 @@ async def test_a_fatal_error_without_another_feed_waits_long() -> None:
 
 async def test_a_fatal_error_is_tried_again_at_the_slowest_pace() -> None:
     publisher = InMemoryPublisher()
-    provider = scripted([ProviderError("bad key", provider="scripted", retriable=False)], [frame("1")])
+    provider = scripted([ProviderError("bad key", provider="scripted", fault=Fault.BAD_KEY)], [frame("1")])
     async with running(service(publisher, provider, slow_retry_seconds=0.01)):
         await eventually(lambda: ids(publisher) == ["1"])
 

@@ -1,13 +1,18 @@
 """The imaginary provider over its WebSocket: connect, subscribe, read."""
 
 from collections.abc import AsyncGenerator
+from functools import partial
 
-from marketstream.ports import Clock, Frame
+from marketstream.domain.errors import Fault
+from marketstream.ports import Capabilities, Clock, Frame, History
 from marketstream.providers._template.config import TemplateConfig
 from marketstream.providers._template.parse import NAME, parse_frame, read_controls
+from marketstream.providers.history import NoHistory
 from marketstream.providers.states import StateListener, ignore_state
 from marketstream.providers.websocket import FeedSocket
 from marketstream.settings import ProviderSettings, Settings
+
+CAPABILITIES = Capabilities(channels=frozenset({"trades"}), asset_classes=frozenset({"equity"}), sequenced=True)
 
 
 class TemplateProvider:
@@ -23,33 +28,49 @@ class TemplateProvider:
         self._config = config
         self._clock = clock
         self._on_state = on_state
+        self._history = NoHistory(NAME)
 
     @property
     def name(self) -> str:
         """The provider's name, as in settings and messages."""
         return NAME
 
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can give."""
+        return CAPABILITIES
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The configured symbols that it carries."""
+        return self._config.names.symbols
+
+    @property
+    def history(self) -> History:
+        """Its past."""
+        return self._history
+
     async def stream(self) -> AsyncGenerator[Frame, None]:
         """Yields frames that hold trades or refusals until the connection ends.
 
         Raises:
-            ProviderError: The subscription was refused, not answered in time, or the connection broke. Say `retriable`
-                False where connecting again can't help.
+            ProviderError: The subscription was refused, not answered in time, or the connection broke. Name the
+                fault: it decides whether connecting again can help.
             OSError: The network failed.
         """
         async with FeedSocket(self._config.socket, self._clock) as socket:
             await self._on_state("connected", socket.address)
-            await socket.send({"type": "subscribe", "symbols": self._config.symbols})
+            await socket.send({"type": "subscribe", "symbols": list(self._config.names.wire_names.values())})
             socket.expect_within(self._config.handshake_seconds)
-            async for frame in socket.frames(parse_frame):
+            async for frame in socket.frames(partial(parse_frame, names=self._config.names)):
                 if frame.outcomes:
                     yield frame
                     continue  # this provider sends control messages in frames of their own
                 for control in read_controls(frame.raw):
                     if control.type == "error":
-                        raise socket.error(f"refused the subscription: {control.message}", retriable=False)
+                        raise socket.error(f"refused the subscription: {control.message}", Fault.UNSUPPORTED)
                     socket.expect_within(None)
-                    await self._on_state("subscribed", f"{len(self._config.symbols)} symbols")
+                    await self._on_state("subscribed", f"{len(self.symbols)} symbols")
 
 
 def create(

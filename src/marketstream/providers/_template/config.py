@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Self
 
+from marketstream.domain.market import AssetClass
 from marketstream.providers._template.parse import NAME
+from marketstream.providers.symbology import Symbology
 from marketstream.providers.websocket import SocketConfig
 from marketstream.settings import ProviderSettings, Settings
 
@@ -14,12 +16,12 @@ class TemplateConfig:
 
     Attributes:
         socket: The connection; a key goes into its `secret`, so that it is never shown.
-        symbols: Symbols as the provider spells them; here the canonical ones in lower case.
+        names: Symbols as the provider spells them; here the canonical ones in lower case.
         handshake_seconds: How long the answer to the subscription may take.
     """
 
     socket: SocketConfig
-    symbols: tuple[str, ...]
+    names: Symbology
     handshake_seconds: float = 10.0
 
     @classmethod
@@ -31,4 +33,9 @@ class TemplateConfig:
             max_frame_bytes=settings.ingest.max_frame_bytes,
             secret=endpoint.api_key,
         )
-        return cls(socket=socket, symbols=tuple(symbol.lower() for symbol in settings.symbols))
+        names = Symbology.of(NAME, settings.symbols, endpoint.symbol_names, _wire_name)
+        return cls(socket=socket, names=names)
+
+
+def _wire_name(symbol: str, asset_class: AssetClass) -> str | None:
+    return symbol.lower() if asset_class == "equity" else None

@@ -21,6 +21,7 @@ from marketstream.providers.fields import (
     SymbolText,
     TimeMs,
 )
+from marketstream.providers.symbology import PLAIN, Symbology
 
 NAME = "template"
 
@@ -66,16 +67,17 @@ class Control:
     message: str
 
 
-def parse_frame(raw: bytes | str, received_time_us: int) -> list[Parsed]:
+def parse_frame(raw: bytes | str, received_time_us: int, names: Symbology = PLAIN) -> list[Parsed]:
     """The trades and refusals of one frame, in its order. Never raises on bad data.
 
     Args:
         raw: The frame as received.
         received_time_us: When it left our socket, µs UTC.
+        names: The canonical symbols.
     """
     data = raw.encode(errors="surrogatepass") if isinstance(raw, str) else raw
     source = Source(NAME, received_time_us)
-    outcomes = (_outcome(line, source) for line in data.split(b"\n") if line.strip())
+    outcomes = (_outcome(line, source, names) for line in data.split(b"\n") if line.strip())
     return [outcome for outcome in outcomes if outcome is not None]
 
 
@@ -91,9 +93,9 @@ def read_controls(raw: bytes) -> list[Control]:
     return controls
 
 
-def _outcome(line: bytes, source: Source) -> Parsed | None:
+def _outcome(line: bytes, source: Source, names: Symbology) -> Parsed | None:
     try:
-        return _tick(_TRADE.validate_json(line), source)
+        return _tick(_TRADE.validate_json(line), source, names)
     except ValidationError as error:
         fault = error
     try:
@@ -105,10 +107,10 @@ def _outcome(line: bytes, source: Source) -> Parsed | None:
     return source.rejected(line, *explain(fault, _RANGE_REASONS), read_symbol(line, "symbol"))
 
 
-def _tick(trade: _Trade, source: Source) -> Tick:
+def _tick(trade: _Trade, source: Source, names: Symbology) -> Tick:
     """Maps wire fields to a tick: times to µs, the id made unique within (symbol, provider), the symbol canonical."""
     return Tick(
-        symbol=trade["symbol"].upper(),
+        symbol=names.canonical(trade["symbol"]),
         price=trade["price"],
         size=trade["size"],
         event_time_us=trade["time_ms"] * 1_000,

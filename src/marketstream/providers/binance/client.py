@@ -7,14 +7,19 @@ the end itself, ends the stream, and the owner connects anew.
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
-from marketstream.ports import Clock, Frame
+from marketstream.domain.errors import Fault
+from marketstream.ports import Capabilities, Clock, Frame, History
 from marketstream.providers.binance.config import BinanceConfig
 from marketstream.providers.binance.parse import NAME, Reply, Shutdown, parse_frame, read_control
+from marketstream.providers.history import NoHistory
 from marketstream.providers.merge import merge
 from marketstream.providers.states import StateListener, ignore_state
 from marketstream.providers.websocket import FeedSocket
 from marketstream.settings import ProviderSettings, Settings
+
+CAPABILITIES = Capabilities(channels=frozenset({"trades"}), asset_classes=frozenset({"crypto"}), numbered=True)
 
 
 class BinanceProvider:
@@ -30,11 +35,27 @@ class BinanceProvider:
         self._config = config
         self._clock = clock
         self._on_state = on_state
+        self._history = NoHistory(NAME)
 
     @property
     def name(self) -> str:
         """`binance`."""
         return NAME
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can give."""
+        return CAPABILITIES
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The configured symbols that it carries."""
+        return self._config.names.symbols
+
+    @property
+    def history(self) -> History:
+        """Its past."""
+        return self._history
 
     async def stream(self) -> AsyncGenerator[Frame, None]:
         """Yields frames that hold a trade or a refusal until one connection ends; then all are closed.
@@ -55,7 +76,7 @@ class BinanceProvider:
             requests = await self._subscribe(socket, rest)
             if not requests:
                 await self._on_state("subscribed", f"{len(streams)} streams")
-            async for frame in socket.frames(parse_frame):
+            async for frame in socket.frames(partial(parse_frame, names=self._config.names)):
                 if frame.outcomes:
                     yield frame
                     continue
@@ -68,7 +89,7 @@ class BinanceProvider:
                             socket.expect_within(None)
                             await self._on_state("subscribed", f"{len(streams)} streams")
                     case Reply(error=str(error)):
-                        raise socket.error(f"refused a request: {error}", retriable=False)
+                        raise socket.error(f"refused a request: {error}", Fault.UNSUPPORTED)
 
     async def _subscribe(self, socket: FeedSocket, streams: tuple[str, ...]) -> int:
         size = self._config.streams_per_request

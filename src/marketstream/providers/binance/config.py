@@ -4,7 +4,10 @@ from dataclasses import dataclass, replace
 from typing import Self
 from urllib.parse import urlsplit
 
+from marketstream.domain.market import AssetClass
+from marketstream.domain.symbols import PERPETUAL
 from marketstream.providers.binance.parse import NAME
+from marketstream.providers.symbology import Symbology
 from marketstream.providers.websocket import SocketConfig
 from marketstream.settings import ProviderSettings, Settings
 
@@ -15,7 +18,7 @@ class BinanceConfig:
 
     Attributes:
         socket: The connection, without a path.
-        symbols: Canonical symbols, such as BTCUSDT.
+        names: The symbols; canonical ones such as BTCUSDT are Binance's own.
         streams_per_connection: Binance allows 1,024; more symbols are spread over connections.
         streams_per_request: How many are named in the address, and in each SUBSCRIBE for the rest.
         request_pause_seconds: Between two SUBSCRIBEs; Binance allows 5 incoming messages a second, pongs included.
@@ -23,7 +26,7 @@ class BinanceConfig:
     """
 
     socket: SocketConfig
-    symbols: tuple[str, ...]
+    names: Symbology
     streams_per_connection: int = 1_024
     streams_per_request: int = 200
     request_pause_seconds: float = 0.35
@@ -38,11 +41,12 @@ class BinanceConfig:
             max_frame_bytes=settings.ingest.max_frame_bytes,
             secret=endpoint.api_key,
         )
-        return cls(socket=socket, symbols=tuple(settings.symbols))
+        names = Symbology.of(NAME, settings.symbols, endpoint.symbol_names, _wire_name)
+        return cls(socket=socket, names=names)
 
     def shards(self) -> list[tuple[str, ...]]:
         """Stream names by connection."""
-        streams = tuple(f"{symbol.lower()}@aggTrade" for symbol in self.symbols)
+        streams = tuple(f"{symbol.lower()}@aggTrade" for symbol in self.names.wire_names.values())
         size = self.streams_per_connection
         return [streams[first : first + size] for first in range(0, len(streams), size)]
 
@@ -51,3 +55,7 @@ class BinanceConfig:
         base = urlsplit(self.socket.url)
         url = base._replace(path=base.path.rstrip("/") + "/stream", query=f"streams={'/'.join(streams)}")
         return replace(self.socket, url=url.geturl())
+
+
+def _wire_name(symbol: str, _asset_class: AssetClass) -> str | None:
+    return None if symbol.endswith(PERPETUAL) else symbol

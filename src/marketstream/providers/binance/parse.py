@@ -16,6 +16,7 @@ from marketstream.domain.market import Tick
 from marketstream.domain.outcomes import Parsed, Reason
 from marketstream.providers.faults import Source, explain, number_reason, read_symbol
 from marketstream.providers.fields import NumericText, Sequence64, StrictBool, SymbolText, TimeMs
+from marketstream.providers.symbology import PLAIN, Symbology
 
 NAME = "binance"
 _EVENT = "aggTrade"
@@ -55,18 +56,19 @@ class Shutdown:
     """The server is about to close the connection and asks to connect anew."""
 
 
-def parse_frame(raw: bytes | str, received_time_us: int) -> list[Parsed]:
+def parse_frame(raw: bytes | str, received_time_us: int, names: Symbology = PLAIN) -> list[Parsed]:
     """The trade or refusal of one frame; empty for frames that hold neither. Never raises on bad data.
 
     Args:
         raw: The frame as received.
         received_time_us: When it left our socket, µs UTC.
+        names: The canonical symbols.
     """
     data = raw.encode(errors="surrogatepass") if isinstance(raw, str) else raw
     try:
-        return [_tick(_COMBINED.validate_json(data)["data"], received_time_us)]
+        return [_tick(_COMBINED.validate_json(data)["data"], received_time_us, names)]
     except ValueError:  # pydantic's ValidationError, or Tick's refusal of a number
-        return _by_kind(data, Source(NAME, received_time_us))
+        return _by_kind(data, Source(NAME, received_time_us), names)
 
 
 def read_control(raw: bytes) -> Reply | Shutdown | None:
@@ -86,9 +88,9 @@ def read_control(raw: bytes) -> Reply | Shutdown | None:
     return Reply(None if error is None else str(error))
 
 
-def _tick(trade: _Trade, received_time_us: int) -> Tick:
+def _tick(trade: _Trade, received_time_us: int, names: Symbology) -> Tick:
     return Tick(
-        symbol=trade["s"].upper(),
+        symbol=names.canonical(trade["s"]),
         price=float(trade["p"]),
         size=float(trade["q"]),
         event_time_us=trade["T"] * 1_000,
@@ -102,14 +104,14 @@ def _tick(trade: _Trade, received_time_us: int) -> Tick:
     )
 
 
-def _by_kind(data: bytes, source: Source) -> list[Parsed]:
+def _by_kind(data: bytes, source: Source, names: Symbology) -> list[Parsed]:
     try:
         frame = from_json(data)
     except ValueError as error:
         return [source.rejected(data, Reason.MALFORMED, f"Invalid JSON: {error}")]
     kind = _kind(frame)
     if kind == _EVENT:
-        return [_outcome(data, "stream" in frame, source)]
+        return [_outcome(data, "stream" in frame, source, names)]
     return [] if kind else [source.rejected(data, Reason.MALFORMED, "neither an event, a stream nor a reply")]
 
 
@@ -125,13 +127,13 @@ def _kind(frame: Any) -> str | None:
     return "reply" if _REPLY_KEYS & frame.keys() else None
 
 
-def _outcome(data: bytes, combined: bool, source: Source) -> Parsed:
+def _outcome(data: bytes, combined: bool, source: Source, names: Symbology) -> Parsed:
     symbol = read_symbol(data, *(("data", "s") if combined else ("s",)))
     try:
         trade = _COMBINED.validate_json(data)["data"] if combined else _TRADE.validate_json(data)
     except ValidationError as error:
         return source.rejected(data, *explain(error, _RANGE_REASONS), symbol)
     try:
-        return _tick(trade, source.received_time_us)
+        return _tick(trade, source.received_time_us, names)
     except ValueError as error:
         return source.rejected(data, number_reason(float(trade["p"]), float(trade["q"])), str(error), symbol)

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from typing import Self
 
+from marketstream.domain.market import AssetClass
 from marketstream.providers.polygon.parse import NAME
+from marketstream.providers.symbology import Symbology
 from marketstream.providers.websocket import SocketConfig
 from marketstream.settings import ProviderSettings, Settings
 
@@ -14,12 +16,12 @@ class PolygonConfig:
 
     Attributes:
         socket: The connection; its secret is the API key.
-        symbols: Canonical symbols, which are Polygon's own.
+        names: The symbols; canonical ones are Polygon's own.
         handshake_seconds: How long authentication and subscription may take together.
     """
 
     socket: SocketConfig
-    symbols: tuple[str, ...]
+    names: Symbology
     handshake_seconds: float = 10.0
 
     @classmethod
@@ -31,4 +33,9 @@ class PolygonConfig:
             max_frame_bytes=settings.ingest.max_frame_bytes,
             secret=endpoint.api_key,
         )
-        return cls(socket=socket, symbols=tuple(settings.symbols))
+        names = Symbology.of(NAME, settings.symbols, endpoint.symbol_names, _wire_name)
+        return cls(socket=socket, names=names)
+
+
+def _wire_name(symbol: str, asset_class: AssetClass) -> str | None:
+    return symbol if asset_class == "equity" else None

@@ -25,6 +25,7 @@ from marketstream.providers.fields import (
     TimeMs,
 )
 from marketstream.providers.frames import split_array
+from marketstream.providers.symbology import PLAIN, Symbology
 
 NAME = "polygon"
 _RANGE_REASONS = {
@@ -74,18 +75,19 @@ class Status:
     message: str
 
 
-def parse_frame(raw: bytes | str, received_time_us: int) -> list[Parsed]:
+def parse_frame(raw: bytes | str, received_time_us: int, names: Symbology = PLAIN) -> list[Parsed]:
     """The trades and refusals of one frame, in its order. Never raises on bad data.
 
     Args:
         raw: The frame as received.
         received_time_us: When it left our socket, µs UTC.
+        names: The canonical symbols.
     """
     data = raw.encode(errors="surrogatepass") if isinstance(raw, str) else raw
     try:
-        return [_tick(trade, received_time_us) for trade in _TRADES.validate_json(data)]
+        return [_tick(trade, received_time_us, names) for trade in _TRADES.validate_json(data)]
     except ValueError:  # pydantic's ValidationError, or Tick's refusal of a number
-        return _element_by_element(data, Source(NAME, received_time_us))
+        return _element_by_element(data, Source(NAME, received_time_us), names)
 
 
 def read_statuses(raw: bytes) -> list[Status]:
@@ -102,10 +104,10 @@ def read_statuses(raw: bytes) -> list[Status]:
     return statuses
 
 
-def _tick(trade: _Trade, received_time_us: int) -> Tick:
+def _tick(trade: _Trade, received_time_us: int, names: Symbology) -> Tick:
     exchange = trade.get("x")
     return Tick(
-        symbol=trade["sym"].upper(),
+        symbol=names.canonical(trade["sym"]),
         price=trade["p"],
         size=_size(trade),
         event_time_us=trade["t"] * 1_000,
@@ -136,14 +138,14 @@ def _size(trade: _Trade) -> float:
     return trade["s"]
 
 
-def _element_by_element(data: bytes, source: Source) -> list[Parsed]:
+def _element_by_element(data: bytes, source: Source, names: Symbology) -> list[Parsed]:
     elements = split_array(data)
     if elements is None:
         return [_malformed(data, source)]
     outcomes: list[Parsed] = []
     refused = 0
     for element in elements:
-        outcome = _outcome(element, source)
+        outcome = _outcome(element, source, names)
         refused += isinstance(outcome, Rejected)
         if outcome is not None and (isinstance(outcome, Tick) or refused <= MAX_REFUSALS_PER_FRAME):
             outcomes.append(outcome)
@@ -161,7 +163,7 @@ def _malformed(data: bytes, source: Source) -> Rejected:
     return source.rejected(data, Reason.MALFORMED, "no array of events")
 
 
-def _outcome(element: bytes, source: Source) -> Parsed | None:
+def _outcome(element: bytes, source: Source, names: Symbology) -> Parsed | None:
     try:
         kind = _EVENT.validate_json(element)["ev"]
     except ValidationError as error:
@@ -173,7 +175,7 @@ def _outcome(element: bytes, source: Source) -> Parsed | None:
     except ValidationError as error:
         return source.rejected(element, *explain(error, _RANGE_REASONS), read_symbol(element, "sym"))
     try:
-        return _tick(trade, source.received_time_us)
+        return _tick(trade, source.received_time_us, names)
     except ValueError as error:  # only a size as text, or none at all, is still unchecked
         reason = number_reason(trade["p"], float(trade.get("ds", 0)))
         return source.rejected(element, reason, str(error), trade["sym"].upper())

@@ -139,8 +139,9 @@ def _figure(name: str, value: str) -> Component:
 
 
 def _vwap(bars: Sequence[Bar]) -> float | None:
-    volume = sum(bar.volume for bar in bars)
-    return sum(bar.vwap * bar.volume for bar in bars) / volume if volume else None
+    weighed = [(bar.vwap, bar.volume) for bar in bars if bar.vwap is not None]
+    volume = sum(volume for _, volume in weighed)
+    return sum(vwap * volume for vwap, volume in weighed) / volume if volume else None
 
 
 def _trade(tick: Tick, previous: float | None, decimals: int, *, is_new: bool) -> Component:

@@ -76,6 +76,14 @@ class BinanceConversation:
         event = orjson.dumps({"e": "serverShutdown", "E": now_us // 1_000})
         return (_wrapped("!serverShutdown", event) if self._combined else event,)
 
+    def refused(self, quota: str) -> Answer:
+        """The end."""
+        return Answer(close=(POLICY_VIOLATION, f"limit exceeded: {quota}"))
+
+    def cancelled(self, trade: MarketTrade) -> tuple[bytes, ...]:
+        """Nothing: this protocol takes no trade back."""
+        return ()
+
     def answer(self, request: str | bytes, now_seconds: float) -> Answer:
         """Handles a request; more than five in a second, or too many streams, end the connection."""
         crowded = len(self._requests) == MAX_REQUESTS_PER_SECOND and now_seconds - self._requests[0] < 1

@@ -70,3 +70,9 @@ class Conversation(Protocol):
 
     def farewell(self, now_us: int) -> tuple[bytes, ...]:
         """Frames sent before a graceful stop."""
+
+    def refused(self, quota: str) -> Answer:
+        """What a connected client is told when a quota is used up, in the protocol's own words."""
+
+    def cancelled(self, trade: MarketTrade) -> tuple[bytes, ...]:
+        """Frames that take a played trade back; none where the protocol has no such thing."""

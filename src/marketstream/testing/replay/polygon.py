@@ -91,6 +91,14 @@ class PolygonConversation:
         """Nothing: this protocol has no such frame."""
         return ()
 
+    def refused(self, quota: str) -> Answer:
+        """A status, then the end."""
+        return Answer((_status("max_connections", f"limit exceeded: {quota}"),), (POLICY_VIOLATION, quota))
+
+    def cancelled(self, trade: MarketTrade) -> tuple[bytes, ...]:
+        """Nothing: corrections do not come by this stream."""
+        return ()
+
     def answer(self, request: str | bytes, now_seconds: float) -> Answer:
         """Handles `auth`, `subscribe` and `unsubscribe`; anything else gets an error status."""
         try:
