@@ -2,14 +2,15 @@
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from marketstream.contracts import messages, schema_files
-from marketstream.contracts.messages import DeadLetter, FeedEvent
-from marketstream.domain.market import Bar, Tick
+from marketstream.contracts.messages import Alert, DeadLetter, FeedEvent, FeedGap
+from marketstream.domain.market import Bar, Cancel, Quote, Tick
 from marketstream.domain.outcomes import Reason, Rejected
 
 KAFKA_MESSAGE_LIMIT = 1_048_576
@@ -53,7 +54,44 @@ EXAMPLES = {
     "tick_data": TICK,
     "aggregated_data": BAR,
     "dead_letter_queue": DeadLetter.of(rejected(b"{", symbol="IBM")),
-    "feed_events": FeedEvent(kind="connected", provider="binance", detail="", time_us=1),
+    "feed_events": FeedEvent(
+        kind="gap",
+        provider="binance",
+        detail="",
+        time_us=1,
+        gap=FeedGap(
+            gap_id="binance-BTCUSDT-5",
+            provider="binance",
+            symbol="BTCUSDT",
+            start_us=1,
+            end_us=9,
+            first_id=5,
+            last_id=6,
+            missing=2,
+            filled=0,
+            state="open",
+            detail="",
+            opened_us=10,
+            updated_us=10,
+        ),
+    ),
+    "quote_data": Quote(
+        symbol="IBM",
+        bid_price=1.0,
+        bid_size=100.0,
+        ask_price=1.5,
+        ask_size=0.0,
+        event_time_us=1,
+        received_time_us=2,
+        provider="polygon",
+    ),
+    "trade_cancels": Cancel(
+        symbol="IBM", price=1.0, size=1.0, event_time_us=1, received_time_us=2, provider="fmp", trade_id="1"
+    ),
+    "provider_bars": replace(BAR, provider="finazon", vwap=None, trade_count=0, revision=1_700_000_099_600_000),
+    "alerts": Alert(
+        alert_id="1", rule="feed_retries_exhausted", severity="critical", subject="fmp", message="away", time_us=1
+    ),
 }
 
 

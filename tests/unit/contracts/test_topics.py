@@ -9,8 +9,12 @@ def test_topics_are_named_by_interval() -> None:
     intervals = tuple(map(Interval.parse, ("10s", "1min", "15min")))
     assert all_topics(intervals) == (
         "tick_data",
+        "quote_data",
+        "trade_cancels",
+        "provider_bars",
         "dead_letter_queue",
         "feed_events",
+        "alerts",
         "aggregated_data_10s",
         "aggregated_data_1min",
         "aggregated_data_15min",
@@ -23,3 +27,4 @@ def test_cache_keys() -> None:
     assert cache_keys.ticks("IBM") == "ticks:IBM"
     assert cache_keys.bar("IBM", "5min") == "aggregated:IBM:5min"
     assert cache_keys.message_count("IBM") == "message_count:IBM"
+    assert cache_keys.latest_quote("IBM") == "latest_quote:IBM"

@@ -6,7 +6,7 @@ import pytest
 
 from marketstream.domain import errors
 
-ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass)]
+ALL = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, Exception)]
 
 
 @pytest.mark.parametrize("cls", ALL)

@@ -9,7 +9,7 @@ import pytest
 
 from marketstream.contracts.messages import decode_feed_event, decode_tick
 from marketstream.contracts.topics import FEED_EVENTS, TICKS
-from marketstream.domain.errors import BusError, ProviderError
+from marketstream.domain.errors import BusError, Fault, ProviderError
 from marketstream.domain.market import Tick
 from marketstream.ports import Frame, Provider
 from marketstream.producers.backoff import Backoff
