@@ -1,12 +1,15 @@
 """Plays a market to the audience, at a pace or as fast as it is taken."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock
+from marketstream.testing.market_trade import MarketTrade
 from marketstream.testing.replay.audience import Audience
 from marketstream.testing.replay.conversation import Batch
+from marketstream.testing.replay.history import PlayedHistory
 from marketstream.testing.replay.source import Feed, Pace, Source, Tape
 
 FRAME_TRADES = 200  # most trades in one batch, and so in one array frame
@@ -40,12 +43,16 @@ class Player:
         ended: Set when the last trade has been played.
     """
 
-    def __init__(self, source: Source, pace: Pace, audience: Audience, faults: Faults, clock: Clock) -> None:
+    def __init__(
+        self, source: Source, pace: Pace, audience: Audience, faults: Faults, history: PlayedHistory, *, clock: Clock
+    ) -> None:
         self._source = source
         self._pace = pace
         self._audience = audience
         self._faults = faults
+        self._history = history
         self._clock = clock
+        self._noted = 0
         self._tape: Tape | None = None
         self.ended = asyncio.Event()
 
@@ -75,12 +82,18 @@ class Player:
             if feed.never_ahead:
                 market_us = min(market_us, now_us)
             if trades := tape.peek(FRAME_TRADES, market_us):
+                self._note(tape, trades)
                 tape.advance(len(trades))
                 self._push(Batch(trades))
                 await asyncio.sleep(0)
             else:
                 nap = (next_us - market_us) / 1_000_000 / speed
                 await asyncio.sleep(min(max(nap, GRANULARITY_SECONDS), _LONGEST_NAP_SECONDS))
+
+    def _note(self, tape: Tape, trades: Sequence[MarketTrade]) -> None:
+        """Adds trades to the history, those only that were not added when they were about to be played before."""
+        self._history.add(trades[max(self._noted - tape.played, 0) :])
+        self._noted = max(self._noted, tape.played + len(trades))
 
     def _push(self, batch: Batch) -> None:
         if not self._faults.silent:
@@ -97,6 +110,7 @@ class Player:
             if self._faults.silent or not trades:
                 await asyncio.sleep(_FAULT_NAP_SECONDS if self._faults.silent else GRANULARITY_SECONDS)
                 continue
+            self._note(tape, trades)
             batch = Batch(trades)
             done = await asyncio.gather(*(listener.deliver(batch) for listener in listeners))
             # The furthest client leads; one that broke off in the middle joins again wherever the market is then.

@@ -6,25 +6,26 @@ import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import Self
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
-from websockets.http11 import Request, Response
 
 from marketstream.clock import SystemClock
 from marketstream.domain.errors import LaunchError
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock
-from marketstream.testing.replay import admin, binance
+from marketstream.providers.auto import REPLAY_PATHS
+from marketstream.testing.replay import admin
 from marketstream.testing.replay.audience import Audience, Listener
-from marketstream.testing.replay.conversation import Answer, Conversation
+from marketstream.testing.replay.conversation import Answer
+from marketstream.testing.replay.dialect import Rules
+from marketstream.testing.replay.dialects import PROVIDERS, speaker
+from marketstream.testing.replay.history import PlayedHistory
 from marketstream.testing.replay.player import Faults, Player
-from marketstream.testing.replay.polygon import PolygonConversation
+from marketstream.testing.replay.rest import RestFront
 from marketstream.testing.replay.source import LIVE, Pace, Source
 
-HEALTH_PATH = "/health"
 ADMIN_PATH = "/admin"
 _PONG_SECONDS = 60.0
 _CLOSE_SECONDS = 1.0
@@ -68,6 +69,7 @@ class ReplayServer:
 
     Attributes:
         faults: What goes wrong on purpose.
+        history: What has been played, heard or not.
     """
 
     def __init__(
@@ -88,7 +90,10 @@ class ReplayServer:
         self._pong_seconds = None if pace.speed is None else _PONG_SECONDS
         self.faults = Faults()
         self._audience = Audience(options.settle_seconds)
-        self._player = Player(source, pace, self._audience, self.faults, self._clock)
+        self.history = PlayedHistory()
+        self._rules = {name: Rules(refused_keys=tuple(options.refused_keys)) for name in PROVIDERS}
+        self._rest = RestFront(self.history, self._rules_of, self._clock)
+        self._player = Player(source, pace, self._audience, self.faults, self.history, clock=self._clock)
         self._exit = AsyncExitStack()
         self._playing: asyncio.Task[None]
 
@@ -105,15 +110,47 @@ class ReplayServer:
     async def __aexit__(self, *_: object) -> None:
         await self._exit.aclose()
 
+    def endpoints(self) -> dict[str, tuple[str, str]]:
+        """Each provider's WebSocket and REST base addresses; the former is empty where a provider has none."""
+        stream = f"ws://{self._host}:{self._port}"
+        return {
+            provider: ("" if path is None else stream + path, self.url_rest) for provider, path in REPLAY_PATHS.items()
+        }
+
+    @property
+    def url_rest(self) -> str:
+        """Base address of every provider's REST API."""
+        return f"http://{self._host}:{self._port}"
+
     @property
     def url_polygon(self) -> str:
         """The Polygon protocol's address."""
-        return f"ws://{self._host}:{self._port}/stocks"
+        return self.endpoints()["polygon"][0]
 
     @property
     def url_binance(self) -> str:
         """The Binance protocol's base address, to which `/ws` or `/stream` is added."""
-        return f"ws://{self._host}:{self._port}"
+        return self.endpoints()["binance"][0]
+
+    @property
+    def url_binance_usdm(self) -> str:
+        """The Binance futures protocol's base address, to which `/market/ws` and the like are added."""
+        return self.endpoints()["binance_usdm"][0]
+
+    @property
+    def url_finage(self) -> str:
+        """The Finage protocol's address, to which the token is added."""
+        return self.endpoints()["finage"][0]
+
+    @property
+    def url_fmp(self) -> str:
+        """The Financial Modeling Prep protocol's address; `/crypto` and `/forex` below it are its other hosts."""
+        return self.endpoints()["fmp"][0]
+
+    @property
+    def url_finazon(self) -> str:
+        """The Finazon protocol's address, to which the key is added."""
+        return self.endpoints()["finazon"][0]
 
     @property
     def url_admin(self) -> str:
@@ -165,7 +202,7 @@ class ReplayServer:
                 self._handle,
                 self._host,
                 self._port,
-                process_request=_answer_health,
+                process_request=self._rest.answer,
                 logger=_socket_log,
                 compression=None,
                 ping_interval=self._options.ping_seconds,
@@ -182,7 +219,8 @@ class ReplayServer:
         if self._options.admin and path == ADMIN_PATH:
             await admin.serve_commands(connection, self)
             return
-        listener = Listener(connection, self._conversation(path))
+        dialect = speaker(path)
+        listener = Listener(connection, dialect.converse(path, self._rules_of(dialect.provider)))
         self._audience.add(listener)
         _log.info("client connected", provider=listener.conversation.provider)
         try:
@@ -192,11 +230,10 @@ class ReplayServer:
         finally:
             self._audience.remove(listener)
 
-    def _conversation(self, path: str) -> Conversation:
-        return binance.BinanceConversation(path) if binance.speaks(path) else PolygonConversation(self._accepts_key)
-
-    def _accepts_key(self, key: str) -> bool:
-        return not self.faults.refuse_auth and key not in self._options.refused_keys
+    def _rules_of(self, provider: str) -> Rules:
+        rules = self._rules[provider]
+        rules.refuse_all_keys = self.faults.refuse_auth
+        return rules
 
     async def _converse(self, listener: Listener) -> None:
         connection, conversation = listener.connection, listener.conversation
@@ -216,10 +253,6 @@ async def _send(connection: ServerConnection, answer: Answer) -> None:
         await connection.send(frame, text=True)
     if answer.close:
         await connection.close(*answer.close)
-
-
-def _answer_health(connection: ServerConnection, request: Request) -> Response | None:
-    return connection.respond(HTTPStatus.OK, "ok\n") if request.path == HEALTH_PATH else None
 
 
 async def _stop(player: asyncio.Task[None]) -> None:

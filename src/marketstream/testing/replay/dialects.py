@@ -1,0 +1,54 @@
+"""Every provider's protocol in one table, and the provider a request's path chooses."""
+
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from marketstream.providers.auto import REPLAY_PATHS
+from marketstream.testing.replay import binance, polygon
+from marketstream.testing.replay.conversation import Conversation
+from marketstream.testing.replay.dialect import Dialect, RestReply, RestRequest, Rules
+from marketstream.testing.replay.history import PlayedHistory
+
+
+def _polygon(path: str, rules: Rules) -> Conversation:
+    return polygon.PolygonConversation(rules.accepts_key)
+
+
+def _binance(path: str, rules: Rules) -> Conversation:
+    return binance.BinanceConversation(path)
+
+
+def _no_reply(request: RestRequest, history: PlayedHistory, rules: Rules) -> RestReply:
+    raise NotImplementedError(request.path)
+
+
+# The first that speaks a path takes it; a path that none speaks is Polygon's.
+DIALECTS: Sequence[Dialect] = (
+    Dialect(provider="binance", speaks=binance.speaks, converse=_binance, serves=lambda _path: False, reply=_no_reply),
+    Dialect(
+        provider="polygon",
+        speaks=lambda path: urlsplit(path).path == REPLAY_PATHS["polygon"],
+        converse=_polygon,
+        serves=lambda _path: False,
+        reply=_no_reply,
+    ),
+)
+_BY_PROVIDER = {dialect.provider: dialect for dialect in DIALECTS}
+PROVIDERS = tuple(REPLAY_PATHS)
+
+
+def speaker(path: str) -> Dialect:
+    """The dialect of a WebSocket request's path with its query."""
+    for dialect in DIALECTS:
+        if dialect.speaks(path):
+            return dialect
+    plain = urlsplit(path).path
+    for provider, prefix in REPLAY_PATHS.items():
+        if prefix and (plain == prefix or plain.startswith(prefix + "/")) and provider in _BY_PROVIDER:
+            return _BY_PROVIDER[provider]
+    return _BY_PROVIDER["polygon"]
+
+
+def server_of(path: str) -> Dialect | None:
+    """The dialect that serves a REST request's path without its query; None where none does."""
+    return next((dialect for dialect in DIALECTS if dialect.serves(path)), None)
