@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from marketstream.settings import Settings
 
 if TYPE_CHECKING:
+    from marketstream.ports import KnownTrades
     from marketstream.serving.market_data import MarketData
 
 
@@ -61,6 +62,26 @@ def build_market_data(settings: Settings) -> "MarketData":
         symbols=settings.symbols,
         stale_after_seconds=settings.serving.stale_after_seconds,
     )
+
+
+def build_known_trades(settings: Settings) -> "KnownTrades":
+    """Which trades PostgreSQL has. Nothing connects before the first question."""
+    from marketstream.storage.timescale.known import TimescaleKnownTrades
+
+    return TimescaleKnownTrades(settings.postgres)
+
+
+def trades_stored(settings: Settings, timeout_seconds: float) -> bool:
+    """Waits until PostgreSQL has every trade that is on `tick_data` now; False where it took too long.
+
+    Raises:
+        BusError: Kafka is away.
+    """
+    from marketstream.bus.progress import caught_up
+    from marketstream.contracts.topics import TICKS
+    from marketstream.storage.timescale.writer import TimescaleWriter
+
+    return caught_up(settings.kafka.bootstrap_servers, TimescaleWriter.name, TICKS, timeout_seconds)
 
 
 def run_api(settings: Settings) -> None:

@@ -1,6 +1,6 @@
 """The protocols between the stages and the world. Constructors open nothing; `setup`, `stream` and `poll` do."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -116,10 +116,13 @@ class Provider(Protocol):
         """
 
 
+Headers = Mapping[str, bytes]
+
+
 class Publisher(Protocol):
     """Puts messages onto topics. At-least-once: `flush` returning 0 says the broker has all of them."""
 
-    def publish(self, topic: str, key: str | None, value: bytes) -> None:
+    def publish(self, topic: str, key: str | None, value: bytes, headers: Headers | None = None) -> None:
         """Queues a message; never drops it silently.
 
         Raises:
@@ -215,3 +218,14 @@ class MarketReader(Protocol):
 
     def ping(self) -> None:
         """Returns when the store answers."""
+
+
+class KnownTrades(Protocol):
+    """Tells which trades are stored already, so that what is fetched again need not be published again."""
+
+    def known(self, symbol: str, provider: str, trade_ids: Collection[str], start_us: int, end_us: int) -> set[str]:
+        """Those of the ids that are stored with an event time in `[start_us, end_us)`.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """

@@ -121,6 +121,12 @@ where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(star
 order by start_time desc
 limit %(limit)s
 
+-- name: known_trades
+select trade_id
+from tick_data
+where symbol = %(symbol)s and event_time >= %(start)s and event_time < %(end)s
+  and provider = %(provider)s and trade_id = any(%(trade_ids)s)
+
 -- name: symbols
 -- Hops along the keys from symbol to symbol, rather than past every row.
 with recursive known (symbol) as (
