@@ -27,6 +27,7 @@ _KEYS = {
     "provider_bars": "symbol",
     "alerts": "the alert's subject",
     "dead_letter_queue": "symbol, or provider where no symbol could be read",
+    "dead_letter_marks": "the letter's id",
     "feed_events": "provider",
 }
 

@@ -61,7 +61,7 @@ class KafkaSource:
         if first is None:
             return []
         rest = self._consumer.consume(max_messages - 1, timeout=0) if max_messages > 1 else []
-        return [_plain(message) for message in (first, *rest) if _check(message)]
+        return [plain_message(message) for message in (first, *rest) if _check(message)]
 
     def hold(self, timeout_seconds: float) -> None:
         """Waits without taking messages, staying a member of the group.
@@ -75,7 +75,7 @@ class KafkaSource:
         self._consumer.pause(self._consumer.assignment())
         message = self._consumer.poll(timeout_seconds)
         if message is not None and _check(message):  # of a partition assigned meanwhile
-            self._held.append(_plain(message))
+            self._held.append(plain_message(message))
         self._consumer.resume(self._consumer.assignment())
 
     def commit(self, positions: Positions) -> None:
@@ -111,7 +111,12 @@ def _check(message: KafkaMessage) -> bool:
     raise BusError(f"Kafka: {error}")
 
 
-def _plain(message: KafkaMessage) -> Message:
+def plain_message(message: KafkaMessage) -> Message:
+    """The library's message as ours.
+
+    Raises:
+        BusError: It lacks its position.
+    """
     key = message.key()
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     if topic is None or partition is None or offset is None:

@@ -18,6 +18,8 @@ from marketstream.domain.outcomes import Reason, Rejected
 MAX_RAW_BYTES = 128 * 1024
 MAX_DETAIL_CHARACTERS = 1_000
 MAX_SYMBOL_CHARACTERS = 64
+# Marks a tick that was fetched later than the stream should have brought it: it stands out of order on its topic.
+FETCHED_HEADER = "fetched"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,12 +178,30 @@ class Alert:
     time_us: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetterMark:
+    """A dead letter's re-injection, on `dead_letter_marks`. The latest one of a letter holds.
+
+    Attributes:
+        letter_id: The letter's place on `dead_letter_queue`, as `partition:offset`.
+        published: How many messages were read from it and published.
+        already_there: How many were read from it and had been published before.
+        time_us: When.
+    """
+
+    letter_id: str
+    published: int
+    already_there: int
+    time_us: int
+
+
 MESSAGES: dict[str, type] = {
     "tick": Tick,
     "quote": Quote,
     "cancel": Cancel,
     "bar": Bar,
     "dead_letter": DeadLetter,
+    "dead_letter_mark": DeadLetterMark,
     "feed_event": FeedEvent,
     "alert": Alert,
 }
@@ -191,11 +211,12 @@ _QUOTE: TypeAdapter[Quote] = SCHEMAS["quote"]
 _CANCEL: TypeAdapter[Cancel] = SCHEMAS["cancel"]
 _BAR: TypeAdapter[Bar] = SCHEMAS["bar"]
 _DEAD_LETTER: TypeAdapter[DeadLetter] = SCHEMAS["dead_letter"]
+_DEAD_LETTER_MARK: TypeAdapter[DeadLetterMark] = SCHEMAS["dead_letter_mark"]
 _FEED_EVENT: TypeAdapter[FeedEvent] = SCHEMAS["feed_event"]
 _ALERT: TypeAdapter[Alert] = SCHEMAS["alert"]
 
 
-def encode(message: Tick | Quote | Cancel | Bar | DeadLetter | FeedEvent | Alert) -> bytes:
+def encode(message: Tick | Quote | Cancel | Bar | DeadLetter | DeadLetterMark | FeedEvent | Alert) -> bytes:
     """JSON of any message type."""
     return orjson.dumps(message)
 
@@ -243,6 +264,15 @@ def decode_dead_letter(value: bytes) -> DeadLetter:
         ValueError: The bytes are no valid dead letter.
     """
     return _DEAD_LETTER.validate_json(value)
+
+
+def decode_dead_letter_mark(value: bytes) -> DeadLetterMark:
+    """Reads a `dead_letter_marks` message.
+
+    Raises:
+        ValueError: The bytes are no valid mark.
+    """
+    return _DEAD_LETTER_MARK.validate_json(value)
 
 
 def decode_feed_event(value: bytes) -> FeedEvent:

@@ -17,6 +17,7 @@ from marketstream.contracts.topics import (
     ALERTS,
     BARS_PREFIX,
     CANCELS,
+    DEAD_LETTER_MARKS,
     DEAD_LETTERS,
     FEED_EVENTS,
     PROVIDER_BARS,
@@ -33,6 +34,7 @@ MESSAGE_OF_TOPIC = {
     PROVIDER_BARS: "bar",
     BARS_PREFIX.rstrip("_"): "bar",
     DEAD_LETTERS: "dead_letter",
+    DEAD_LETTER_MARKS: "dead_letter_mark",
     FEED_EVENTS: "feed_event",
     ALERTS: "alert",
 }

@@ -7,6 +7,7 @@ QUOTES = "quote_data"
 CANCELS = "trade_cancels"
 PROVIDER_BARS = "provider_bars"
 DEAD_LETTERS = "dead_letter_queue"
+DEAD_LETTER_MARKS = "dead_letter_marks"
 FEED_EVENTS = "feed_events"
 ALERTS = "alerts"
 BARS_PREFIX = "aggregated_data_"
@@ -24,4 +25,4 @@ def bars_topic(interval: Interval) -> str:
 
 def all_topics(intervals: tuple[Interval, ...]) -> tuple[str, ...]:
     """Every topic the platform needs for these bar intervals."""
-    return (*INGEST_TOPICS, *map(bars_topic, intervals))
+    return (*INGEST_TOPICS, DEAD_LETTER_MARKS, *map(bars_topic, intervals))

@@ -54,6 +54,7 @@ EXAMPLES = {
     "tick_data": TICK,
     "aggregated_data": BAR,
     "dead_letter_queue": DeadLetter.of(rejected(b"{", symbol="IBM")),
+    "dead_letter_marks": messages.DeadLetterMark(letter_id="0:7", published=1, already_there=0, time_us=1),
     "feed_events": FeedEvent(
         kind="gap",
         provider="binance",

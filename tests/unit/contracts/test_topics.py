@@ -15,6 +15,7 @@ def test_topics_are_named_by_interval() -> None:
         "dead_letter_queue",
         "feed_events",
         "alerts",
+        "dead_letter_marks",
         "aggregated_data_10s",
         "aggregated_data_1min",
         "aggregated_data_15min",
