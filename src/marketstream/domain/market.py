@@ -1,5 +1,6 @@
 """Ticks, quotes, cancels and bars. Times are µs UTC; prices in the quote currency, sizes in units of the symbol."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import isfinite
 from typing import Literal
@@ -10,7 +11,7 @@ _LARGEST = 1e15  # no market comes near, and the sums over a bar stay finite
 _INT64 = 2**63
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class Tick:
     """One trade as a provider reported it.
 
@@ -45,13 +46,49 @@ class Tick:
     side: Side | None = None
     conditions: tuple[str, ...] = ()
 
+    # By hand, since the constructor of a frozen dataclass costs as much as parsing the trade: the slots are written
+    # through their own setters, and one condition passes what is in order.
+    def __init__(
+        self,
+        *,
+        symbol: str,
+        price: float,
+        size: float,
+        event_time_us: int,
+        received_time_us: int,
+        provider: str,
+        trade_id: str,
+        sequence: int = 0,
+        asset_class: AssetClass = "equity",
+        exchange: str | None = None,
+        side: Side | None = None,
+        conditions: tuple[str, ...] = (),
+    ) -> None:
+        _set_symbol(self, symbol)
+        _set_price(self, price)
+        _set_size(self, size)
+        _set_event_time_us(self, event_time_us)
+        _set_received_time_us(self, received_time_us)
+        _set_provider(self, provider)
+        _set_trade_id(self, trade_id)
+        _set_sequence(self, sequence)
+        _set_asset_class(self, asset_class)
+        _set_exchange(self, exchange)
+        _set_side(self, side)
+        _set_conditions(self, conditions)
+        numbers = 0 < price <= _LARGEST and 0 <= size <= _LARGEST
+        integers = 0 <= event_time_us < _INT64 and 0 <= received_time_us < _INT64 and 0 <= sequence < _INT64
+        texts = symbol and provider and trade_id and "\0" not in trade_id
+        if not (numbers and integers and texts) or (exchange and "\0" in exchange) or "\0" in "".join(conditions):
+            self.__post_init__()
+
     def __post_init__(self) -> None:
-        if not isfinite(self.price):
-            raise ValueError("price is not finite")
+        """Finds what is wrong, if anything is; also called by whoever fills the fields without the constructor."""
+        for name, number in (("price", self.price), ("size", self.size)):
+            if not isfinite(number):
+                raise ValueError(f"{name} is not finite")
         if self.price <= 0:
             raise ValueError("price is not positive")
-        if not isfinite(self.size):
-            raise ValueError("size is not finite")
         if self.size < 0:
             raise ValueError("size is negative")
         if self.price > _LARGEST or self.size > _LARGEST:
@@ -59,12 +96,7 @@ class Tick:
         if not self.symbol or not self.provider or not self.trade_id:
             raise ValueError("symbol, provider and trade_id must not be empty")
         # What no store can hold is refused here, where it costs one tick and not a writer's whole batch.
-        if not (
-            -_INT64 <= self.sequence < _INT64
-            and -_INT64 <= self.event_time_us < _INT64
-            and -_INT64 <= self.received_time_us < _INT64
-        ):
-            raise ValueError("an integer is beyond 64 bits")
+        _check_integers(self.sequence, self.event_time_us, self.received_time_us)
         if "\0" in self.trade_id or "\0" in (self.exchange or "") or "\0" in "".join(self.conditions):
             raise ValueError("a text holds a NUL character")
 
@@ -72,6 +104,28 @@ class Tick:
     def order(self) -> tuple[int, int]:
         """Position among the symbol's trades: (event time, sequence)."""
         return (self.event_time_us, self.sequence)
+
+
+def _setter(field: str) -> Callable[[Tick, object], None]:
+    """Writes one slot of a new tick; frozen ones refuse the ordinary way."""
+    write: Callable[[Tick, object], None] = vars(Tick)[field].__set__
+    return write
+
+
+(
+    _set_symbol,
+    _set_price,
+    _set_size,
+    _set_event_time_us,
+    _set_received_time_us,
+    _set_provider,
+    _set_trade_id,
+    _set_sequence,
+    _set_asset_class,
+    _set_exchange,
+    _set_side,
+    _set_conditions,
+) = map(_setter, Tick.__slots__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

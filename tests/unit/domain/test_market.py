@@ -1,10 +1,14 @@
 """Ticks and bars refuse what can't be."""
 
-from dataclasses import FrozenInstanceError, replace
+import copy
+import pickle
+from dataclasses import FrozenInstanceError, asdict, replace
 from itertools import pairwise
 from math import inf, nan
 
+import orjson
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from marketstream.domain.market import Bar, Tick
 
@@ -66,6 +70,28 @@ def test_a_tick_refuses(change: dict[str, object], message: str) -> None:
 def test_a_tick_accepts_the_edge(change: dict[str, object]) -> None:
     tick = replace(TICK, **change)
     assert all(getattr(tick, name) == value for name, value in change.items())
+
+
+def test_a_tick_holds_what_it_was_given_and_its_defaults() -> None:
+    given = {"sequence": 3, "asset_class": "crypto", "exchange": "4", "side": "sell", "conditions": ("@", "T")}
+    assert asdict(replace(TICK, **given)) == asdict(TICK) | given
+    defaults = (TICK.sequence, TICK.asset_class, TICK.exchange, TICK.side, TICK.conditions)
+    assert defaults == (0, "equity", None, None, ())
+
+
+def test_ticks_compare_hash_and_travel_by_value() -> None:
+    same, other = replace(TICK), replace(TICK, trade_id="8")
+    assert same == TICK != other
+    assert {TICK, same, other} == {TICK, other}
+    assert copy.copy(TICK) == pickle.loads(pickle.dumps(TICK)) == TICK  # noqa: S301  # our own, a line above
+    assert not hasattr(TICK, "__dict__")
+
+
+def test_a_tick_filled_without_its_constructor_is_checked_too() -> None:
+    wire = orjson.dumps(TICK)
+    assert TypeAdapter(Tick).validate_json(wire) == TICK
+    with pytest.raises(ValidationError, match="price is not positive"):
+        TypeAdapter(Tick).validate_json(wire.replace(b"181.25", b"-181.25"))
 
 
 def test_a_tick_is_frozen_and_ordered_by_event_time_then_sequence() -> None:
