@@ -6,6 +6,7 @@ from marketstream.domain.errors import ConfigurationError
 from marketstream.ports import Clock, Provider
 from marketstream.providers.auto import Feed
 from marketstream.providers.binance import client as binance
+from marketstream.providers.finazon import client as finazon
 from marketstream.providers.polygon import client as polygon
 from marketstream.providers.states import StateListener
 from marketstream.settings import ProviderSettings, Settings
@@ -14,6 +15,7 @@ Factory = Callable[[ProviderSettings, Settings, Clock, StateListener], Provider]
 
 FACTORIES: dict[str, Factory] = {
     "binance": binance.create,
+    "finazon": finazon.create,
     "polygon": polygon.create,
 }
 
