@@ -13,7 +13,7 @@ _Queue = asyncio.Queue[Frame | Exception | None]
 async def merge(streams: Sequence[AsyncGenerator[Frame, None]]) -> AsyncGenerator[Frame, None]:
     """Yields frames as they come, each stream's in its own order, until the first stream ends or raises.
 
-    Few frames wait here: a slow reader slows down every socket.
+    Few frames wait here: a slow reader slows down every socket. All streams are closed when this one is.
     """
     if len(streams) == 1:
         async with aclosing(streams[0]) as only:
@@ -23,7 +23,7 @@ async def merge(streams: Sequence[AsyncGenerator[Frame, None]]) -> AsyncGenerato
     queue: _Queue = asyncio.Queue(_WAITING_FRAMES)
     readers = [asyncio.create_task(_read(stream, queue)) for stream in streams]
     try:
-        while (item := await queue.get()) is not None:
+        while (item := await queue.get() if queue.empty() else queue.get_nowait()) is not None:
             if isinstance(item, Exception):
                 raise item
             yield item
