@@ -6,12 +6,16 @@ is run, so that one process never pays for another's libraries.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from marketstream.settings import Settings
 
 if TYPE_CHECKING:
+    from marketstream.contracts.dead_letters import DeadLetterDesk
     from marketstream.ports import KnownTrades
+    from marketstream.producers.dead_letters.reinjection import Reinjector
+    from marketstream.producers.past_trades import PastTrades
     from marketstream.serving.market_data import MarketData
 
 
@@ -82,6 +86,52 @@ def trades_stored(settings: Settings, timeout_seconds: float) -> bool:
     from marketstream.storage.timescale.writer import TimescaleWriter
 
     return caught_up(settings.kafka.bootstrap_servers, TimescaleWriter.name, TICKS, timeout_seconds)
+
+
+def build_past_trades(settings: Settings) -> "PastTrades":
+    """What publishes past trades, each exactly once. Nothing connects before the first call."""
+    from marketstream.bus.publisher import KafkaPublisher
+    from marketstream.producers.past_trades import PastTrades
+    from marketstream.storage.timescale.turn import PublishingTurn
+
+    return PastTrades(
+        KafkaPublisher(settings.kafka.bootstrap_servers),
+        build_known_trades(settings),
+        partial(trades_stored, settings),
+        PublishingTurn(settings.postgres),
+    )
+
+
+def build_dead_letter_desk(settings: Settings, *, read_seconds: float = 20.0) -> "DeadLetterDesk":
+    """Looks at dead letters and puts them back. Nothing connects before the first call.
+
+    Args:
+        settings: The platform's settings.
+        read_seconds: How long one reading of the letters may take.
+    """
+    from marketstream.bus.topic_reader import ReadLimits, TopicReader
+    from marketstream.contracts.topics import DEAD_LETTER_MARKS, DEAD_LETTERS
+    from marketstream.producers.dead_letters.desk import TopicDesk
+
+    limits = ReadLimits(seconds=read_seconds)
+    letters, marks = (
+        TopicReader(settings.kafka.bootstrap_servers, topic, limits) for topic in (DEAD_LETTERS, DEAD_LETTER_MARKS)
+    )
+    return TopicDesk(letters, marks, partial(_build_reinjector, settings))
+
+
+def _build_reinjector(settings: Settings) -> "Reinjector":
+    from marketstream.bus.publisher import KafkaPublisher
+    from marketstream.clock import SystemClock
+    from marketstream.producers.dead_letters.adapters import parser_of
+    from marketstream.producers.dead_letters.contents import LetterReader
+    from marketstream.producers.dead_letters.reinjection import Reinjector
+
+    create_topics(settings)  # the marks' topic is younger than some platforms
+    clock = SystemClock()
+    reader = LetterReader(partial(parser_of, settings=settings), frozenset(settings.symbols), clock)
+    publisher = KafkaPublisher(settings.kafka.bootstrap_servers)
+    return Reinjector(reader, build_past_trades(settings), publisher, clock)
 
 
 def run_api(settings: Settings) -> None:

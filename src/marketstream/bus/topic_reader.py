@@ -4,7 +4,7 @@ Reads: any topic. Commits nothing, joins no group.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -123,7 +123,7 @@ class TopicReader:
         """The limits of a reading that begins now; hand it to `rounds`."""
         return Reading(self._limits, time.monotonic() + self._limits.seconds)
 
-    def rounds(self, reading: Reading, since_us: int | None = None) -> Iterator[Round]:
+    def rounds(self, reading: Reading, since_us: int | None = None) -> Generator[Round, None, None]:
         """The topic's messages from the newest back, until all are read or a limit is reached. Close it when done.
 
         Args:
