@@ -4,9 +4,12 @@ from collections.abc import Callable
 
 from marketstream.domain.errors import ConfigurationError
 from marketstream.ports import Clock, Provider
+from marketstream.providers.alpha_vantage import client as alpha_vantage
 from marketstream.providers.auto import Feed
 from marketstream.providers.binance import client as binance
 from marketstream.providers.finazon import client as finazon
+from marketstream.providers.finage import client as finage
+from marketstream.providers.fmp import client as fmp
 from marketstream.providers.polygon import client as polygon
 from marketstream.providers.states import StateListener
 from marketstream.settings import ProviderSettings, Settings
@@ -14,8 +17,11 @@ from marketstream.settings import ProviderSettings, Settings
 Factory = Callable[[ProviderSettings, Settings, Clock, StateListener], Provider]
 
 FACTORIES: dict[str, Factory] = {
+    "alpha_vantage": alpha_vantage.create,
     "binance": binance.create,
     "finazon": finazon.create,
+    "finage": finage.create,
+    "fmp": fmp.create,
     "polygon": polygon.create,
 }
 

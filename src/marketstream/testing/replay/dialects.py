@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from marketstream.providers.auto import REPLAY_PATHS
-from marketstream.testing.replay import binance, finazon, polygon
+from marketstream.testing.replay import alpha_vantage, binance, finazon, polygon
 from marketstream.testing.replay.conversation import Conversation
 from marketstream.testing.replay.dialect import Dialect, RestReply, RestRequest, Rules
 from marketstream.testing.replay.history import PlayedHistory
@@ -33,6 +33,7 @@ DIALECTS: Sequence[Dialect] = (
         reply=_no_reply,
     ),
     finazon.DIALECT,
+    alpha_vantage.DIALECT,
 )
 _BY_PROVIDER = {dialect.provider: dialect for dialect in DIALECTS}
 PROVIDERS = tuple(REPLAY_PATHS)
