@@ -7,8 +7,8 @@ from marketstream.ports import Clock, Provider
 from marketstream.providers.alpha_vantage import client as alpha_vantage
 from marketstream.providers.auto import Feed
 from marketstream.providers.binance import client as binance
-from marketstream.providers.finazon import client as finazon
 from marketstream.providers.finage import client as finage
+from marketstream.providers.finazon import client as finazon
 from marketstream.providers.fmp import client as fmp
 from marketstream.providers.polygon import client as polygon
 from marketstream.providers.states import StateListener
