@@ -3,6 +3,7 @@
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from marketstream.domain.errors import BusBackpressureError, BusError
+from marketstream.ports import Headers
 
 _RETRY_AFTER_SECONDS = 0.01
 
@@ -35,7 +36,7 @@ class KafkaPublisher:
         self._producer: Producer | None = None
         self._failure: KafkaError | None = None
 
-    def publish(self, topic: str, key: str | None, value: bytes) -> None:
+    def publish(self, topic: str, key: str | None, value: bytes, headers: Headers | None = None) -> None:
         """Queues a message.
 
         Raises:
@@ -47,7 +48,9 @@ class KafkaPublisher:
         if self._failure is not None:
             raise BusError(f"Kafka refused a message: {self._failure}")
         try:
-            self._producer.produce(topic, value, key, on_delivery=self._delivered)
+            self._producer.produce(
+                topic, value, key, on_delivery=self._delivered, headers=dict(headers) if headers else None
+            )
         except BufferError:
             self._producer.poll(0)
             raise BusBackpressureError(_RETRY_AFTER_SECONDS) from None

@@ -14,6 +14,10 @@ class ConfigurationError(MarketstreamError):
     """A setting is missing or wrong; the message names it and a value that works."""
 
 
+class NoSymbolsError(ConfigurationError):
+    """A provider carries none of the configured symbols."""
+
+
 class Fault(StrEnum):
     """What a provider's refusal means; the value is what events, metrics and REST carry."""
 

@@ -17,6 +17,22 @@ BACKPRESSURE_SECONDS = Counter(
     "marketstream_backpressure_seconds_total", "Time the producer waited for Kafka", ["provider"]
 )
 
+GAPS = Counter("marketstream_feed_gaps_total", "Gaps found and what became of them", ["provider", "state"])
+GAP_TRADES = Counter("marketstream_feed_gap_trades_total", "Trades missing from the stream", ["provider", "outcome"])
+FEED_ROLE = Gauge(
+    "marketstream_feed_active", "1 while trades are taken from this feed", ["provider"], multiprocess_mode="livemax"
+)
+FEED_LAG = Gauge(
+    "marketstream_feed_lag_seconds",
+    "How much later than at its best the feed's newest trades came",
+    ["provider"],
+    multiprocess_mode="livemax",
+)
+FEED_FAILURES = Gauge(
+    "marketstream_feed_failures", "Failed connections in a row", ["provider"], multiprocess_mode="livemax"
+)
+SWITCHES = Counter("marketstream_feed_switches_total", "Times this feed took over", ["provider", "kind"])
+
 WRITTEN = Counter("marketstream_written_total", "Messages stored", ["writer", "topic"])
 WRITE_SECONDS = Histogram(
     "marketstream_write_seconds",

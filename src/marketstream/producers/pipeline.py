@@ -1,20 +1,24 @@
-"""Takes frames and feed events to Kafka: validates ticks, makes dead letters, and waits where Kafka is behind.
+"""Takes what the feeds say to Kafka: validates ticks, makes dead letters, and waits where Kafka is behind.
 
-Writes: `tick_data` (key: symbol), `dead_letter_queue` (key: symbol, else provider), `feed_events` (key: provider).
+Writes: `tick_data`, `quote_data`, `trade_cancels`, `provider_bars` (key: symbol), `dead_letter_queue` (key: symbol, or
+provider where there is none), `feed_events` (key: provider), `alerts` (key: subject).
 """
 
 import asyncio
 import time
 
-from marketstream.contracts.messages import DeadLetter, FeedEvent, encode
-from marketstream.contracts.topics import CANCELS, DEAD_LETTERS, FEED_EVENTS, PROVIDER_BARS, QUOTES, TICKS
+from marketstream.contracts.messages import FETCHED_HEADER, Alert, DeadLetter, FeedEvent, encode
+from marketstream.contracts.topics import ALERTS, CANCELS, DEAD_LETTERS, FEED_EVENTS, PROVIDER_BARS, QUOTES, TICKS
 from marketstream.domain.errors import BusBackpressureError
 from marketstream.domain.market import Bar, Cancel, Quote, Tick
 from marketstream.domain.outcomes import Rejected
 from marketstream.observability import metrics
-from marketstream.ports import Clock, Frame, Publisher
+from marketstream.ports import Clock, Frame, Headers, Publisher
+from marketstream.producers.items import Fetched, Item, Mark, SessionStarted
 from marketstream.producers.validation import Refusal, TickValidator, Verdict
 from marketstream.providers.frames import split_array
+
+_FETCHED: Headers = {FETCHED_HEADER: b"1"}
 
 
 class Pipeline:
@@ -30,6 +34,26 @@ class Pipeline:
         self._publisher = publisher
         self._validator = validator
         self._clock = clock
+
+    async def take(self, item: Item) -> None:
+        """Deals with whatever came; waits as long as Kafka's queue is full.
+
+        Raises:
+            BusError: Kafka refused a message.
+        """
+        match item:
+            case Frame():
+                await self.handle(item)
+            case Fetched():
+                await self._handle_fetched(item)
+            case FeedEvent():
+                await self._publish(FEED_EVENTS, item.provider, encode(item), item.provider)
+            case Alert():
+                await self._publish(ALERTS, item.subject, encode(item), item.subject)
+            case SessionStarted():
+                self._validator.continuity.session_started(item.provider)
+            case Mark():
+                item.reached.set()
 
     async def handle(self, frame: Frame) -> None:
         """Publishes what is in a frame; waits as long as Kafka's queue is full.
@@ -48,7 +72,7 @@ class Pipeline:
             provider = outcome.provider
             verdict = self._validator.judge(outcome, now_us)
             if verdict is Verdict.ACCEPTED:
-                await self._publish(TICKS, outcome.symbol, encode(outcome), outcome.provider)
+                await self._publish(TICKS, outcome.symbol, encode(outcome), provider)
                 accepted += 1
             elif verdict is Verdict.DUPLICATE:
                 duplicates += 1
@@ -60,13 +84,22 @@ class Pipeline:
         if duplicates:
             metrics.DUPLICATES.labels(provider).inc(duplicates)
 
-    async def announce(self, event: FeedEvent) -> None:
-        """Publishes what happened to a feed.
-
-        Raises:
-            BusError: Kafka refused a message.
-        """
-        await self._publish(FEED_EVENTS, event.provider, encode(event), event.provider)
+    async def _handle_fetched(self, fetched: Fetched) -> None:
+        """Publishes those trades of a page that are missing."""
+        now_us = self._clock.now_us()
+        for outcome in fetched.frame.outcomes:
+            if isinstance(outcome, Rejected):
+                await self._refuse(outcome)
+            if not isinstance(outcome, Tick) or outcome.symbol != fetched.hole.symbol:
+                continue
+            if not fetched.hole.take(outcome):
+                continue
+            verdict = self._validator.judge_fetched(outcome, now_us)
+            if verdict is Verdict.ACCEPTED:
+                await self._publish(TICKS, outcome.symbol, encode(outcome), outcome.provider, _FETCHED)
+                metrics.TICKS_PUBLISHED.labels(outcome.provider).inc()
+            elif isinstance(verdict, Refusal):
+                await self._refuse(_rejected(outcome, verdict, encode(outcome)))
 
     async def _pass_on(self, outcome: Rejected | Quote | Bar | Cancel) -> None:
         """Takes what is no trade to its topic."""
@@ -85,10 +118,10 @@ class Pipeline:
         letter = DeadLetter.of(rejected)  # bounds the symbol too, which is the key
         await self._publish(DEAD_LETTERS, letter.symbol or letter.provider, encode(letter), letter.provider)
 
-    async def _publish(self, topic: str, key: str, value: bytes, provider: str) -> None:
+    async def _publish(self, topic: str, key: str, value: bytes, provider: str, headers: Headers | None = None) -> None:
         while True:
             try:
-                self._publisher.publish(topic, key, value)
+                self._publisher.publish(topic, key, value, headers)
                 return
             except BusBackpressureError as full:
                 started = time.monotonic()

@@ -2,12 +2,9 @@
 
 import asyncio
 
-from marketstream.contracts.messages import FeedEvent
-from marketstream.ports import Frame
+from marketstream.producers.items import Item, size_of
 
 MAX_WAITING_BYTES = 64 * 1024 * 1024
-
-Item = Frame | FeedEvent
 
 
 class FrameQueue:
@@ -35,7 +32,7 @@ class FrameQueue:
     async def put(self, item: Item) -> None:
         """Adds an item, then waits for room."""
         self._items.put_nowait(item)
-        self._bytes += _size(item)
+        self._bytes += size_of(item)
         if self._is_full():
             self._has_room.clear()
         await self._has_room.wait()
@@ -46,7 +43,7 @@ class FrameQueue:
 
     def done(self, item: Item) -> None:
         """The item taken is dealt with."""
-        self._bytes -= _size(item)
+        self._bytes -= size_of(item)
         self._items.task_done()
         if not self._is_full():
             self._has_room.set()
@@ -57,7 +54,3 @@ class FrameQueue:
 
     def _is_full(self) -> bool:
         return self._items.qsize() >= self._max_frames or self._bytes >= self._max_bytes
-
-
-def _size(item: Item) -> int:
-    return len(item.raw) if isinstance(item, Frame) else 0

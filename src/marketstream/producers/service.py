@@ -1,13 +1,13 @@
 """Stage 1's process: reads a feed, publishes what it says, watches that Kafka takes it, and stops without a loss."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from marketstream.contracts.messages import FeedEvent
 from marketstream.domain.errors import BusError
 from marketstream.ports import Publisher
-from marketstream.producers.feed import FeedReader
+from marketstream.producers.failover import FailoverReader
+from marketstream.producers.gaps import GapFiller
 from marketstream.producers.pipeline import Pipeline
 from marketstream.producers.queue import FrameQueue
 
@@ -19,8 +19,9 @@ class ProducerService:
     """Runs until told to stop or until Kafka refuses a message.
 
     Args:
-        reader: Fills the queue.
-        queue: Between reader and pipeline.
+        readers: Fill the queue, each with a group of symbols.
+        filler: Fetches what is missing.
+        queue: Between readers and pipeline.
         pipeline: Empties the queue.
         publisher: The pipeline's publisher, watched and flushed here.
         drain_seconds: How long a stop may take to publish what has been read.
@@ -28,14 +29,16 @@ class ProducerService:
 
     def __init__(
         self,
-        reader: FeedReader,
+        readers: Sequence[FailoverReader],
+        filler: GapFiller,
         queue: FrameQueue,
         pipeline: Pipeline,
         publisher: Publisher,
         *,
         drain_seconds: float = _DRAIN_SECONDS,
     ) -> None:
-        self._reader = reader
+        self._readers = readers
+        self.filler = filler
         self._queue = queue
         self._pipeline = pipeline
         self._publisher = publisher
@@ -47,7 +50,7 @@ class ProducerService:
         Raises:
             BusError: Kafka refused a message, or didn't take everything in time on stopping.
         """
-        reading = asyncio.create_task(self._reader.run())
+        reading = asyncio.create_task(self._read())
         working = [asyncio.create_task(self._publish()), asyncio.create_task(self._watch_delivery())]
         try:
             await _first_of(stop.wait(), [reading, *working], timeout_seconds=None)
@@ -65,13 +68,21 @@ class ProducerService:
         if remaining:
             raise BusError(f"stopped with {remaining} messages that Kafka has not acknowledged")
 
+    async def _read(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self.filler.run())
+                for reader in self._readers:
+                    tasks.create_task(reader.run())
+        finally:
+            for reader in self._readers:
+                for provider in reader.providers:
+                    await provider.history.close()
+
     async def _publish(self) -> None:
         while True:
             item = await self._queue.get()
-            if isinstance(item, FeedEvent):
-                await self._pipeline.announce(item)
-            else:
-                await self._pipeline.handle(item)
+            await self._pipeline.take(item)
             self._queue.done(item)
 
     async def _watch_delivery(self) -> None:

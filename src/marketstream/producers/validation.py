@@ -1,15 +1,16 @@
 """Decides which parsed ticks go on: known symbol, sane time, in time, not seen before. Pure; the time is passed in.
 
 Lateness is decided here and nowhere else, against the symbol's own newest event time, so that what is on `tick_data` is
-exactly what bars contain.
+exactly what bars contain. A trade that was proven to be missing is never late.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from marketstream.domain.market import Tick
 from marketstream.domain.outcomes import Reason
+from marketstream.producers.continuity import Continuity, Place
 
 _EARLIEST_US = 631_152_000_000_000  # 1990-01-01
 _DAY_US = 86_400_000_000
@@ -50,9 +51,13 @@ class TickValidator:
     Args:
         symbols: Canonical symbols that are known.
         allowed_lateness_seconds: A tick further behind its symbol's newest event time is late.
+        continuity: Follows the symbols' streams; one of its own unless given.
     """
 
-    def __init__(self, symbols: Iterable[str], allowed_lateness_seconds: float) -> None:
+    def __init__(
+        self, symbols: Iterable[str], allowed_lateness_seconds: float, continuity: Continuity | None = None
+    ) -> None:
+        self.continuity = continuity or Continuity()
         self._lateness_us = round(allowed_lateness_seconds * 1_000_000)
         self._span_us = max(self._lateness_us, 1_000_000)
         self._recent = {symbol: _Recent() for symbol in symbols}
@@ -66,18 +71,42 @@ class TickValidator:
         """
         recent = self._recent.get(tick.symbol)
         if recent is None:
-            return Refusal(Reason.UNKNOWN_SYMBOL, f"{tick.symbol} is none of the configured symbols")
+            return _unknown(tick.symbol)
         time_us = tick.event_time_us
-        behind_us = recent.newest_us - time_us
-        if behind_us > self._lateness_us:
-            return self._late_or_senseless(time_us, behind_us)
-        if time_us > now_us + _DAY_US or time_us < _EARLIEST_US:
+        if not _EARLIEST_US <= time_us <= now_us + _DAY_US:
             return _senseless(time_us)
+        place = self.continuity.place(tick)
+        if place is Place.SEEN:
+            return Verdict.DUPLICATE
+        behind_us = recent.newest_us - time_us
+        if behind_us > self._lateness_us and place is Place.NEXT:
+            return self._late(behind_us)
         return self._remember(recent, tick, behind_us)
 
-    def restore(self, ticks: Iterable[Tick]) -> None:
-        """Takes ticks that were published before, in any order, so that none of them is accepted again."""
-        for tick in ticks:
+    def judge_fetched(self, tick: Tick, now_us: int) -> Verdict | Refusal:
+        """The verdict on a tick that was missing and has been fetched: it can't be late.
+
+        Args:
+            tick: A parsed tick that is known not to have been published.
+            now_us: The current time, µs UTC.
+        """
+        recent = self._recent.get(tick.symbol)
+        if recent is None:
+            return _unknown(tick.symbol)
+        if not _EARLIEST_US <= tick.event_time_us <= now_us + _DAY_US:
+            return _senseless(tick.event_time_us)
+        return self._remember(recent, tick, recent.newest_us - tick.event_time_us)
+
+    def restore(self, live: Sequence[Tick], fetched: Sequence[Tick] = ()) -> None:
+        """Takes ticks that were published before, so that none of them is accepted again.
+
+        Args:
+            live: Those that came by the stream, each symbol's in the order of publication.
+            fetched: Those that were fetched to fill holes, in any order.
+        """
+        known = [tick for tick in live if tick.symbol in self._recent]
+        self.continuity.restore(known, fetched)
+        for tick in (*known, *fetched):
             recent = self._recent.get(tick.symbol)
             if recent is not None:
                 self._remember(recent, tick, recent.newest_us - tick.event_time_us)
@@ -95,6 +124,8 @@ class TickValidator:
 
     def _remember(self, recent: _Recent, tick: Tick, behind_us: int) -> Verdict:
         time_us = tick.event_time_us
+        if behind_us > 2 * self._span_us:
+            return Verdict.ACCEPTED  # nothing so old is remembered; that it is missing was proven elsewhere
         index = time_us // self._span_us
         span = recent.spans.get(index)
         if span is None:
@@ -114,13 +145,15 @@ class TickValidator:
         oldest = before_us // self._span_us
         recent.spans = {index: span for index, span in recent.spans.items() if index >= oldest}
 
-    def _late_or_senseless(self, time_us: int, behind_us: int) -> Refusal:
-        if time_us < _EARLIEST_US:
-            return _senseless(time_us)
+    def _late(self, behind_us: int) -> Refusal:
         allowed = self._lateness_us / 1_000_000
         return Refusal(
             Reason.LATE, f"{behind_us / 1_000_000:g} s behind its symbol's newest; {allowed:g} s are allowed"
         )
+
+
+def _unknown(symbol: str) -> Refusal:
+    return Refusal(Reason.UNKNOWN_SYMBOL, f"{symbol} is none of the configured symbols")
 
 
 def _senseless(time_us: int) -> Refusal:

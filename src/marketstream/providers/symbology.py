@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from marketstream.domain.errors import ConfigurationError
+from marketstream.domain.errors import ConfigurationError, NoSymbolsError
 from marketstream.domain.market import AssetClass
 from marketstream.domain.symbols import asset_class_of
 
@@ -35,7 +35,8 @@ class Symbology:
             naming: The provider's rule for all others.
 
         Raises:
-            ConfigurationError: None of the symbols is carried, or two symbols have the same name.
+            NoSymbolsError: None of the symbols is carried.
+            ConfigurationError: Two symbols have the same name.
         """
         own = {symbol.upper(): name for symbol, name in names.items()}
         wire: dict[str, str] = {}
@@ -45,7 +46,7 @@ class Symbology:
                 wire[symbol] = name
         canonical = {name.upper(): symbol for symbol, name in wire.items()}
         if not wire:
-            raise ConfigurationError(f"MARKETSTREAM_SYMBOLS: {provider} carries none of {', '.join(symbols)}")
+            raise NoSymbolsError(f"MARKETSTREAM_SYMBOLS: {provider} carries none of {', '.join(symbols)}")
         if len(canonical) < len(wire):
             raise ConfigurationError(f"MARKETSTREAM_SYMBOLS: two of them are the same to {provider}: {dict(wire)}")
         return cls(MappingProxyType(wire), MappingProxyType(canonical))

@@ -10,11 +10,14 @@ from typing import TypeVar
 
 from marketstream.domain.errors import BusBackpressureError, BusError, StoreUnavailableError
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.ports import (
+    CacheReader,
+    Capabilities,
     Clock,
     Frame,
-    MarketReader,
+    Headers,
+    History,
     Message,
     MessageSource,
     Positions,
@@ -22,7 +25,9 @@ from marketstream.ports import (
     Publisher,
     Writer,
 )
+from marketstream.providers.history import NoHistory
 
+TRADES_ONLY = Capabilities(channels=frozenset({"trades"}), asset_classes=frozenset({"equity"}))
 _Item = TypeVar("_Item")
 
 
@@ -52,6 +57,7 @@ class Published:
     topic: str
     key: str | None
     value: bytes
+    headers: Headers = field(default_factory=dict)
 
 
 class InMemoryPublisher(Publisher):
@@ -71,7 +77,7 @@ class InMemoryPublisher(Publisher):
         self.available = True
         self.failure: str | None = None
 
-    def publish(self, topic: str, key: str | None, value: bytes) -> None:
+    def publish(self, topic: str, key: str | None, value: bytes, headers: Headers | None = None) -> None:
         """Queues a message.
 
         Raises:
@@ -81,7 +87,7 @@ class InMemoryPublisher(Publisher):
         self._check()
         if len(self.waiting) >= self._queue_messages:
             raise BusBackpressureError(0.001)
-        self.waiting.append(Published(topic, key, value))
+        self.waiting.append(Published(topic, key, value, dict(headers or {})))
         self._deliver()
 
     def flush(self, timeout_seconds: float) -> int:
@@ -172,8 +178,8 @@ class _Switchable:
             raise StoreUnavailableError("the in-memory store was switched off")
 
 
-class InMemoryMarketReader(_Switchable, MarketReader):
-    """A store's reader over ticks and bars held in memory; serves as cache and as history.
+class InMemoryMarketReader(_Switchable, CacheReader):
+    """A store's reader over ticks, bars and quotes held in memory; serves as cache and as history.
 
     Attributes:
         available: Set it to False to make every read raise `StoreUnavailableError`.
@@ -183,11 +189,15 @@ class InMemoryMarketReader(_Switchable, MarketReader):
         super().__init__()
         self._ticks: dict[str, dict[tuple[str, str], Tick]] = {}
         self._bars: dict[tuple[str, str], dict[int, Bar]] = {}
+        self._quotes: dict[str, Quote] = {}
         self.add(*ticks, *bars)
 
-    def add(self, *items: Tick | Bar) -> None:
-        """Stores ticks and bars; the same tick again, or an older version of a bar, changes nothing."""
+    def add(self, *items: Tick | Bar | Quote) -> None:
+        """Stores them; the same tick again, an older version of a bar or an older quote changes nothing."""
         for item in items:
+            if isinstance(item, Quote):
+                self._quotes[item.symbol] = max(item, self._quotes.get(item.symbol, item), key=lambda quote: quote.order)
+                continue
             if isinstance(item, Tick):
                 self._ticks.setdefault(item.symbol, {}).setdefault((item.provider, item.trade_id), item)
                 continue
@@ -219,6 +229,16 @@ class InMemoryMarketReader(_Switchable, MarketReader):
         """Symbols with a tick or a bar, sorted."""
         self.ping()
         return sorted({*self._ticks, *(symbol for symbol, _ in self._bars)})
+
+    def intervals(self) -> list[str]:
+        """Intervals with a bar."""
+        self.ping()
+        return list({interval for _, interval in self._bars})
+
+    def quote(self, symbol: str) -> Quote | None:
+        """The symbol's newest quote by (event time, sequence)."""
+        self.ping()
+        return self._quotes.get(symbol)
 
 
 class InMemoryWriter(_Switchable, Writer):
@@ -269,17 +289,38 @@ class ScriptedProvider(Provider):
     Attributes:
         connections: For each connection its frames, and optionally an exception as last item that ends it.
         provider_name: The provider's name.
+        carried: Its symbols.
+        can: Its capabilities.
+        past: Its history; one that refuses everything unless given.
         opened: How many connections were made; one after the last of the script yields nothing and returns.
     """
 
     connections: Sequence[Sequence[Frame | Exception]]
     provider_name: str = "scripted"
+    carried: Sequence[str] = ()
+    can: Capabilities = TRADES_ONLY
+    past: History | None = None
     opened: int = field(default=0, init=False)
 
     @property
     def name(self) -> str:
         """The provider's name."""
         return self.provider_name
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """As given."""
+        return self.can
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """As given."""
+        return self.carried
+
+    @property
+    def history(self) -> History:
+        """As given."""
+        return self.past or NoHistory(self.provider_name)
 
     async def stream(self) -> AsyncGenerator[Frame, None]:
         """Yields the next connection's frames, then returns or raises as scripted."""

@@ -101,7 +101,8 @@ def test_equal_times_with_distinct_ids_are_distinct_trades() -> None:
 def test_an_id_is_the_symbols_and_the_providers_own() -> None:
     judge = validator()
     judge.judge(TICK, NOW)
-    assert judge.judge(replace(TICK, provider="binance"), NOW) is Verdict.ACCEPTED
+    assert judge.judge(replace(TICK, provider="binance", price=182.6), NOW) is Verdict.ACCEPTED
+    assert judge.judge(replace(TICK, provider="fmp"), NOW) is Verdict.DUPLICATE  # the same print, told by another
     assert judge.judge(replace(TICK, symbol="BAC"), NOW) is Verdict.ACCEPTED
 
 

@@ -1,0 +1,211 @@
+"""Fills the holes in the streams: says what is missing, fetches it, and says what became of it.
+
+Writes (through the pipeline): `feed_events` of kind `gap`, `tick_data`.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from contextlib import aclosing
+
+from marketstream.contracts.messages import FeedEvent, FeedGap, GapState
+from marketstream.domain.errors import FATAL_FAULTS, Fault, ProviderError
+from marketstream.domain.market import Tick
+from marketstream.observability import metrics
+from marketstream.observability.logs import get_logger
+from marketstream.ports import Clock, Frame, Provider, Publisher
+from marketstream.producers.continuity import Continuity, Hole
+from marketstream.producers.items import Fetched, Mark
+from marketstream.producers.queue import FrameQueue
+from marketstream.settings import GapSettings
+
+_LOOK_SECONDS = 0.05
+_FIRST_WAIT_SECONDS = 1.0
+_LONGEST_WAIT_SECONDS = 60.0
+# A provider's REST API may be a little behind its stream; what it lacks after so many looks, it lacks.
+_LOOKS = 4
+_FLUSH_SECONDS = 5.0
+_logger = get_logger("gaps")
+
+
+class _TooManyError(Exception):
+    """More trades came for a hole than may."""
+
+
+class GapFiller:
+    """Fills holes beside the running stream, several at a time.
+
+    Args:
+        continuity: Finds the holes.
+        providers: Whose history is asked.
+        queue: Takes fetched trades and events to the pipeline.
+        publisher: The pipeline's; a gap is called closed once Kafka has its trades.
+        clock: Stamps events.
+        settings: Patience and limits.
+    """
+
+    def __init__(
+        self,
+        continuity: Continuity,
+        providers: Iterable[Provider],
+        queue: FrameQueue,
+        publisher: Publisher,
+        clock: Clock,
+        settings: GapSettings,
+    ) -> None:
+        self._continuity = continuity
+        self._providers = {(each.name, symbol): each for each in providers for symbol in each.symbols}
+        self._queue = queue
+        self._publisher = publisher
+        self._clock = clock
+        self._settings = settings
+        self._turns = asyncio.Semaphore(settings.concurrency)
+        self._opened_us: dict[str, int] = {}
+        self._resumed: list[Hole] = []
+
+    def settle(self, gaps: Iterable[FeedGap]) -> None:
+        """Takes gaps that were dealt with before a restart: what looks missing because of them is not."""
+        for gap in gaps:
+            if gap.first_id is not None and gap.last_id is not None:
+                self._continuity.settle(gap.provider, gap.symbol, gap.first_id, gap.last_id)
+
+    def resume(self, gaps: Sequence[FeedGap], published: Iterable[Tick]) -> None:
+        """Takes gaps that were open at a restart, and what has been published since the first of them was found."""
+        holes = [_hole_of(gap) for gap in gaps]
+        for tick in published:
+            any(hole.take(tick) for hole in holes if hole.symbol == tick.symbol)
+        for gap, hole in zip(gaps, holes, strict=True):
+            self._continuity.add_hole(hole)
+            self._opened_us[hole.hole_id] = gap.opened_us
+            self._resumed.append(hole)
+
+    async def run(self) -> None:
+        """Fills holes until cancelled."""
+        async with asyncio.TaskGroup() as fills:
+            for hole in self._resumed:
+                fills.create_task(self._fill(hole))
+            while True:
+                for hole in self._continuity.new_holes():
+                    fills.create_task(self._take_on(hole))
+                await asyncio.sleep(_LOOK_SECONDS)
+
+    async def _take_on(self, hole: Hole) -> None:
+        await asyncio.sleep(self._settings.grace_seconds)
+        if hole.missing == 0:
+            self._continuity.forget(hole)  # it was only disorder
+            return
+        self._opened_us[hole.hole_id] = self._clock.now_us()
+        metrics.GAPS.labels(hole.provider, "open").inc()
+        await self._say(hole, "open", "")
+        await self._fill(hole)
+
+    async def _fill(self, hole: Hole) -> None:
+        give_up_at = asyncio.get_running_loop().time() + self._settings.give_up_seconds
+        wait = _FIRST_WAIT_SECONDS
+        looks = 0
+        while True:
+            pause = wait
+            try:
+                async with self._turns:
+                    await self._fetch(hole)
+                looks += 1
+                reason = "the provider does not have them"
+                if not hole.missing:
+                    await self._end(hole, "closed", "")
+                    return
+                if looks >= _LOOKS:
+                    break
+            except _TooManyError:
+                reason = f"more than {self._settings.max_trades} trades; `marketstream backfill` fetches them"
+                break
+            except (ProviderError, OSError) as error:
+                reason = str(error)
+                if isinstance(error, ProviderError):
+                    pause = max(wait, error.retry_after_seconds or 0.0)
+                    if error.fault in FATAL_FAULTS:
+                        break
+            if asyncio.get_running_loop().time() + pause > give_up_at:
+                break
+            await asyncio.sleep(pause)
+            wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
+        await self._end(hole, "unfillable", reason)
+
+    async def _fetch(self, hole: Hole) -> None:
+        """Takes one look at the provider's history; returns when Kafka has whatever it held."""
+        if (hole.missing or 0) > self._settings.max_trades:
+            raise _TooManyError
+        count = 0
+        async with aclosing(self._pages(hole)) as pages:
+            async for frame in pages:
+                count += len(frame.outcomes)
+                if count > 2 * self._settings.max_trades:
+                    raise _TooManyError
+                await self._queue.put(Fetched(hole, frame))
+        mark = Mark()
+        await self._queue.put(mark)
+        await mark.reached.wait()
+        while await asyncio.to_thread(self._publisher.flush, _FLUSH_SECONDS):
+            _logger.info("waiting for Kafka to take fetched trades", gap=hole.hole_id)
+
+    async def _pages(self, hole: Hole) -> AsyncGenerator[Frame, None]:
+        provider = self._providers.get((hole.provider, hole.symbol))
+        if provider is None:
+            raise ProviderError(
+                f"{hole.provider} is no longer configured", provider=hole.provider, fault=Fault.UNSUPPORTED
+            )
+        history = provider.history
+        if hole.ranges is None:
+            sources = [history.trades_between(hole.symbol, hole.before[0], hole.after[0] + 1)]
+        else:
+            sources = [history.trades_numbered(hole.symbol, first, last) for first, last in hole.ranges]
+        for source in sources:
+            async with aclosing(source) as pages:
+                async for frame in pages:
+                    yield frame
+
+    async def _end(self, hole: Hole, state: GapState, reason: str) -> None:
+        self._continuity.forget(hole)
+        metrics.GAPS.labels(hole.provider, state).inc()
+        metrics.GAP_TRADES.labels(hole.provider, "fetched").inc(hole.filled)
+        metrics.GAP_TRADES.labels(hole.provider, "lost").inc(hole.missing or 0)
+        log = _logger.warning if state == "unfillable" else _logger.info
+        log("gap", gap=hole.hole_id, state=state, filled=hole.filled, missing=hole.missing, reason=reason)
+        await self._say(hole, state, reason)
+
+    async def _say(self, hole: Hole, state: GapState, detail: str) -> None:
+        now_us = self._clock.now_us()
+        gap = gap_of(hole, state, detail, opened_us=self._opened_us.get(hole.hole_id, now_us), now_us=now_us)
+        summary = f"{hole.symbol}: {state}, {hole.filled} fetched"
+        event = FeedEvent(kind="gap", provider=hole.provider, detail=summary, time_us=now_us, gap=gap)
+        await self._queue.put(event)
+
+
+def _hole_of(gap: FeedGap) -> Hole:
+    return Hole(
+        provider=gap.provider,
+        symbol=gap.symbol,
+        before=(gap.start_us, 2**63),
+        after=(gap.end_us, -1),
+        ranges=[(gap.first_id, gap.last_id)] if gap.first_id is not None and gap.last_id is not None else None,
+        hole_id=gap.gap_id,
+    )
+
+
+def gap_of(hole: Hole, state: GapState, detail: str, *, opened_us: int, now_us: int) -> FeedGap:
+    """The message that says how a hole is."""
+    ranges = hole.ranges or None
+    unknown = hole.ranges is None and state != "closed"
+    return FeedGap(
+        gap_id=hole.hole_id,
+        provider=hole.provider,
+        symbol=hole.symbol,
+        start_us=hole.before[0],
+        end_us=hole.after[0],
+        first_id=ranges[0][0] if ranges else None,
+        last_id=ranges[-1][1] if ranges else None,
+        missing=None if unknown else hole.missing or 0,
+        filled=hole.filled,
+        state=state,
+        detail=detail,
+        opened_us=opened_us,
+        updated_us=now_us,
+    )

@@ -1,0 +1,180 @@
+"""One connection of one feed, watched: ends with a typed fault when it breaks, falls silent or goes stale."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from contextlib import aclosing
+
+from marketstream.domain.errors import Fault, ProviderError
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar
+from marketstream.domain.symbols import asset_class_of
+from marketstream.ports import Frame, Provider
+from marketstream.producers.items import SessionStarted
+from marketstream.producers.queue import FrameQueue
+from marketstream.producers.watch import SessionWatch
+
+_LOOK_SECONDS = 0.25
+_ASK_SECONDS = 2.0
+_IN_FLIGHT_SECONDS = 0.5  # what REST knows already may be on its way to us
+_ROUNDING_US = 1_000  # REST may tell the time more finely than the stream
+_ASKED_SYMBOLS = 3
+_BUFFER_SECONDS = 5.0
+_BUFFER_BYTES = 32 * 1024 * 1024
+_MINUTE = Interval.parse("1min")
+_BARS_BACK_US = 10 * _MINUTE.us
+
+# Event time of a symbol's newest trade that was taken, from whichever feed.
+NewestTime = Callable[[str], int | None]
+
+
+class Session:
+    """A feed's connection. Until `go_live` its newest frames are kept back, so that taking over loses none.
+
+    Args:
+        provider: The feed's adapter.
+        queue: Takes the frames of a live session.
+        watch: Judges what comes.
+        newest_us: What has been taken so far.
+        connect_seconds: How long connecting and subscribing may take together.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        queue: FrameQueue,
+        watch: SessionWatch,
+        newest_us: NewestTime,
+        *,
+        connect_seconds: float,
+    ) -> None:
+        self._provider = provider
+        self._queue = queue
+        self.watch = watch
+        self._newest_us = newest_us
+        self._connect_seconds = connect_seconds
+        self._live = False
+        self._kept: deque[tuple[float, Frame]] = deque()
+        self._kept_bytes = 0
+
+    async def run(self) -> None:
+        """Reads until the provider closes the connection in good order.
+
+        Raises:
+            ProviderError: It broke, was refused, is silent or stale.
+            OSError: The network failed.
+        """
+        reading = asyncio.create_task(self._read())
+        looking = asyncio.create_task(self._look())
+        try:
+            await asyncio.wait({reading, looking}, return_when=asyncio.FIRST_COMPLETED)
+            for task in (reading, looking):
+                if task.done():
+                    task.result()
+        finally:
+            for task in (reading, looking):
+                task.cancel()
+            await asyncio.gather(reading, looking, return_exceptions=True)
+
+    async def go_live(self) -> None:
+        """Takes over: the frames kept back go first."""
+        await self._queue.put(SessionStarted(self._provider.name))
+        while self._kept:
+            _, frame = self._kept.popleft()
+            await self._queue.put(frame)
+        self._live = True
+
+    def subscribed(self) -> None:
+        """The provider has acknowledged."""
+        self.watch.subscribed_at = self._now()
+
+    async def _read(self) -> None:
+        async with aclosing(self._provider.stream()) as frames:
+            async for frame in frames:
+                now = self._now()
+                self.watch.saw(frame, now)
+                if self._live:
+                    await self._queue.put(frame)
+                    continue
+                self._keep(frame, now)
+
+    def _keep(self, frame: Frame, now: float) -> None:
+        self._kept.append((now, frame))
+        self._kept_bytes += len(frame.raw)
+        while self._kept[0][0] < now - _BUFFER_SECONDS or self._kept_bytes > _BUFFER_BYTES:
+            self._kept_bytes -= len(self._kept.popleft()[1].raw)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            now = self._now()
+            if self.watch.subscribed_at is None and self.watch.frames == 0:
+                if now - self.watch.began_at > self._connect_seconds:
+                    raise self._error(Fault.SILENT, f"no subscription within {self._connect_seconds:g} s")
+                continue
+            suspicion = self.watch.suspicion(now)
+            if suspicion is Fault.STALE:
+                raise self._error(Fault.STALE, f"its trades come {self.watch.lag_seconds:.1f} s later than at its best")
+            if suspicion is Fault.SILENT and not self._provider.capabilities.polled:
+                await self._ask(now)
+
+    async def _ask(self, now: float) -> None:
+        """Asks the provider's REST API whether anything happened that did not come."""
+        quiet = self.watch.quiet_seconds(now)
+        symbols = sorted(self._provider.symbols, key=lambda symbol: -(self._newest_us(symbol) or 0))[:_ASKED_SYMBOLS]
+        answers = [await self._is_missing_something(symbol) for symbol in symbols]
+        if True in answers:
+            raise self._error(Fault.SILENT, f"silent for {quiet:.1f} s, though its REST API tells of newer trades")
+        never_sleeps = any(asset_class_of(symbol) == "crypto" for symbol in self._provider.symbols)
+        if False not in answers and never_sleeps:
+            raise self._error(Fault.SILENT, f"silent for {quiet:.1f} s, and its REST API tells nothing")
+        self.watch.excuse(now, quiet)
+
+    async def _is_missing_something(self, symbol: str) -> bool | None:
+        """Whether the provider knows a newer trade than came here; None where it can't be asked."""
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                first = await self._told_us(symbol)
+        except (ProviderError, OSError, TimeoutError):
+            return None
+        if first is None:
+            return None
+        seen = self._newest_us(symbol)
+        if seen is not None and first <= seen + _ROUNDING_US:
+            return False
+        await asyncio.sleep(_IN_FLIGHT_SECONDS)
+        if seen is not None:
+            return (self._newest_us(symbol) or seen) + _ROUNDING_US < first
+        return await self._went_on(symbol, first)
+
+    async def _went_on(self, symbol: str, first_us: int) -> bool | None:
+        """Whether a symbol that never came trades at all: its newest trade is another one a moment later."""
+        try:
+            async with asyncio.timeout(_ASK_SECONDS):
+                second = await self._told_us(symbol)
+        except (ProviderError, OSError, TimeoutError):
+            return None
+        return second is not None and second > first_us and self._newest_us(symbol) is None
+
+    async def _told_us(self, symbol: str) -> int | None:
+        capabilities, history = self._provider.capabilities, self._provider.history
+        if capabilities.last_trade:
+            return await history.last_trade_us(symbol)
+        seen = self._newest_us(symbol)
+        if not capabilities.past_bars or seen is None:
+            return None
+        newest = None
+        async with aclosing(history.bars(symbol, _MINUTE, seen, seen + _BARS_BACK_US)) as pages:
+            async for page in pages:
+                for bar in page.outcomes:
+                    if isinstance(bar, Bar):
+                        newest = max(newest or 0, bar.start_us)
+        return newest
+
+    def _error(self, fault: Fault, message: str) -> ProviderError:
+        name = self._provider.name
+        return ProviderError(f"{name}: {message}", provider=name, fault=fault)
+
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
