@@ -54,8 +54,12 @@ class BinanceSettings(ProviderSettings):
 
 
 class FinageSettings(ProviderSettings):
-    """Where Finage is; the WebSocket's host and key are the customer's own."""
+    """Where Finage is; the WebSocket's host and key are the customer's own, and each market has a host."""
 
+    crypto_websocket_url: str = Field(default="", description="where its crypto stream is, if elsewhere")
+    forex_websocket_url: str = Field(
+        default="", description="where its stream of currencies and metals is, if elsewhere"
+    )
     rest_api_key: SecretStr = Field(default=SecretStr(""), description="opens REST; the socket's key is another")
     requests_per_minute: int = Field(default=60, ge=1, description="REST requests this client allows itself")
 

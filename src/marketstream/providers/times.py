@@ -21,6 +21,10 @@ _ISO = re.compile(
 )
 
 
+class TimeRangeError(ValueError):
+    """A time lies outside what the platform can hold."""
+
+
 def utc_us(value: float | str, naive: tzinfo = EASTERN) -> int:
     """The time in µs UTC; what is finer than a microsecond is cut off.
 
@@ -30,7 +34,8 @@ def utc_us(value: float | str, naive: tzinfo = EASTERN) -> int:
         naive: The zone of text without an offset. An hour that the clocks repeat counts as the first of the two.
 
     Raises:
-        ValueError: It is none of these, or not within the years 1970 to 9999.
+        TimeRangeError: It is one of these, but not within the years 1970 to 9999; a `ValueError` too.
+        ValueError: It is none of these.
     """
     if isinstance(value, str):
         return _read_text(value.strip(), naive)
@@ -49,11 +54,11 @@ def eastern_text(time_us: int) -> str:
 
 def _scale(value: int | Decimal) -> int:
     if value < 0:
-        raise ValueError("a time lies before 1970")
+        raise TimeRangeError("a time lies before 1970")
     for limit, numerator, denominator in _UNITS:
         if value < limit:
             return int(value * numerator // denominator)
-    raise ValueError("a time is beyond 64 bits of nanoseconds")
+    raise TimeRangeError("a time is beyond 64 bits of nanoseconds")
 
 
 def _read_text(text: str, naive: tzinfo) -> int:
@@ -67,5 +72,5 @@ def _read_text(text: str, naive: tzinfo) -> int:
     since = moment - _EPOCH
     time_us = (since.days * _DAY_SECONDS + since.seconds) * 1_000_000 + since.microseconds
     if time_us < 0:
-        raise ValueError("a time lies before 1970")
+        raise TimeRangeError("a time lies before 1970")
     return time_us
