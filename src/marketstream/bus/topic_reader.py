@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
+from tenacity import retry, retry_if_exception, stop_after_delay, wait_fixed
 
 from marketstream.bus.consumer import plain_message
 from marketstream.domain.errors import BusError
@@ -17,9 +17,14 @@ from marketstream.ports import Message
 
 _REQUEST_SECONDS = 5.0
 _SETTLE_SECONDS = 10.0
+_SETTLING = {KafkaError.LEADER_NOT_AVAILABLE, KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.UNKNOWN_TOPIC_OR_PART}
 _FIRST_CHUNK = 64
 _LARGEST_CHUNK = 5_000
 _CHUNK_BYTES = 16 * 1024 * 1024
+
+
+def _settles(error: BaseException) -> bool:
+    return isinstance(error, KafkaException) and error.args[0].code() in _SETTLING
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +192,7 @@ class TopicReader:
 
     # A topic that was made a moment ago has no leader yet, and the broker says so instead of waiting.
     @retry(
-        retry=retry_if_exception_type(KafkaException),
+        retry=retry_if_exception(_settles),
         stop=stop_after_delay(_SETTLE_SECONDS),
         wait=wait_fixed(0.1),
         reraise=True,
