@@ -66,8 +66,11 @@ class QuotaLimit(RateLimit):
         return (utc_us(tomorrow.isoformat()) - now_us) / 1_000_000
 
     def even_pause_seconds(self) -> float:
-        """How long to wait before each of the requests that are left, so that they last until the renewal."""
-        return self.until_renewal_seconds() / max(1, self.remaining)
+        """How long to wait after a request so that those that are left last until the renewal; without any, until it.
+
+        It ends a second late, for clocks that don't agree to the last millisecond.
+        """
+        return (self.until_renewal_seconds() + 1) / (max(0, self.remaining) + 1)
 
     def reserve(self, units: float = 1.0) -> float:
         """Takes one request's place in the minute and returns how long to wait for it, in seconds."""
