@@ -19,6 +19,7 @@ from marketstream.producers.backoff import Backoff
 from marketstream.producers.health import Breaker, FeedHealth, Patience
 from marketstream.producers.queue import FrameQueue
 from marketstream.producers.session import NewestTime, Session
+from marketstream.producers.together import together
 from marketstream.producers.watch import Baseline, SessionWatch
 from marketstream.providers.states import StateListener
 from marketstream.settings import FailoverSettings
@@ -110,9 +111,7 @@ class FailoverReader:
     async def run(self) -> None:
         """Reads until cancelled."""
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._repeat_status())
-                tasks.create_task(self._supply())
+            await together(self._repeat_status(), self._supply())
         finally:
             for task in tuple(self._tasks):
                 await _stopped(task)
@@ -194,11 +193,11 @@ class FailoverReader:
     async def _ended(self, feed: _Feed, running: _Running) -> None:
         """Deals with the end of a session: what went wrong, and what that means for the feed."""
         fault, detail, retry_after = _cause(feed.name, running)
+        await self.tell(feed, "fatal" if fault in FATAL_FAULTS else "disconnected", detail, fault=fault)
         feed.session = None
         opened = feed.health.failed(fault, _now(), retry_after)
         feed.role = "open" if feed.health.breaker is Breaker.OPEN else "standby"
         metrics.FEED_FAILURES.labels(feed.name).set(feed.health.failures)
-        await self.tell(feed, "fatal" if fault in FATAL_FAULTS else "disconnected", detail, fault=fault)
         if opened:
             await self.tell(feed, "breaker_open", detail, fault=fault)
         if feed.health.failures == self._rules.retries_max:

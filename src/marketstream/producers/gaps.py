@@ -80,13 +80,18 @@ class GapFiller:
 
     async def run(self) -> None:
         """Fills holes until cancelled."""
-        async with asyncio.TaskGroup() as fills:
-            for hole in self._resumed:
-                fills.create_task(self._fill(hole))
+        fills = {asyncio.create_task(self._fill(hole)) for hole in self._resumed}
+        try:
             while True:
-                for hole in self._continuity.new_holes():
-                    fills.create_task(self._take_on(hole))
+                fills |= {asyncio.create_task(self._take_on(hole)) for hole in self._continuity.new_holes()}
                 await asyncio.sleep(_LOOK_SECONDS)
+                for done in [fill for fill in fills if fill.done()]:
+                    fills.remove(done)
+                    done.result()
+        finally:
+            for fill in fills:
+                fill.cancel()
+            await asyncio.gather(*fills, return_exceptions=True)
 
     async def _take_on(self, hole: Hole) -> None:
         await asyncio.sleep(self._settings.grace_seconds)

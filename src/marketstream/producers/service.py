@@ -10,6 +10,7 @@ from marketstream.producers.failover import FailoverReader
 from marketstream.producers.gaps import GapFiller
 from marketstream.producers.pipeline import Pipeline
 from marketstream.producers.queue import FrameQueue
+from marketstream.producers.together import together
 
 _DELIVERY_CHECK_SECONDS = 0.25
 _DRAIN_SECONDS = 10.0
@@ -70,10 +71,7 @@ class ProducerService:
 
     async def _read(self) -> None:
         try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self.filler.run())
-                for reader in self._readers:
-                    tasks.create_task(reader.run())
+            await together(self.filler.run(), *(reader.run() for reader in self._readers))
         finally:
             for reader in self._readers:
                 for provider in reader.providers:

@@ -65,7 +65,7 @@ async def test_refusals_carry_the_bytes_as_received() -> None:
 
 async def test_a_refused_tick_of_a_mixed_frame_carries_the_frame() -> None:
     publisher = InMemoryPublisher()
-    mixed = frame(event(sym="XYZ"), b'{"ev":"Q"}', event())
+    mixed = frame(event(sym="XYZ"), b'{"ev":"NOI"}', event())
     await pipeline(publisher).handle(mixed)
     (letter,) = map(decode_dead_letter, publisher.values(DEAD_LETTERS))
     assert letter.raw.encode() == mixed.raw

@@ -13,12 +13,15 @@ from marketstream.domain.errors import BusError, Fault, ProviderError
 from marketstream.domain.market import Tick
 from marketstream.ports import Frame, Provider
 from marketstream.producers.backoff import Backoff
-from marketstream.producers.feed import FeedReader, ProviderMaker
+from marketstream.producers.continuity import Continuity
+from marketstream.producers.failover import FailoverReader, ProviderMaker, Rules
+from marketstream.producers.gaps import GapFiller
 from marketstream.producers.pipeline import Pipeline
 from marketstream.producers.queue import FrameQueue
 from marketstream.producers.service import ProducerService
 from marketstream.producers.validation import TickValidator
 from marketstream.providers.states import StateListener
+from marketstream.settings import FailoverSettings, GapSettings
 from marketstream.testing.fakes import FakeClock, InMemoryPublisher, ScriptedProvider
 
 NOW = 1_700_000_000_000_000
@@ -55,12 +58,25 @@ def maker(provider: Provider) -> ProviderMaker:
 def service(
     publisher: InMemoryPublisher, *providers: Provider, queue_frames: int = 100, slow_retry_seconds: float = NEVER
 ) -> ProducerService:
+    return joined(publisher, list(map(maker, providers)), queue_frames, slow_retry_seconds)
+
+
+def joined(
+    publisher: InMemoryPublisher, makers: list[ProviderMaker], queue_frames: int, slow_retry_seconds: float
+) -> ProducerService:
     clock = FakeClock(NOW)
     queue = FrameQueue(queue_frames)
-    backoff = Backoff(0.001, 0.01, random=lambda: 1.0)
-    reader = FeedReader(list(map(maker, providers)), queue, clock, backoff, slow_retry_seconds=slow_retry_seconds)
-    pipeline = Pipeline(publisher, TickValidator(["IBM"], 10), clock)
-    return ProducerService(reader, queue, pipeline, publisher, drain_seconds=0.2)
+    rules = Rules(
+        failover=FailoverSettings(failures=2),
+        new_backoff=lambda: Backoff(0.001, 0.01, random=lambda: 1.0),
+        slow_retry_seconds=slow_retry_seconds,
+        retries_max=10,
+    )
+    continuity = Continuity()
+    reader = FailoverReader(makers, queue, clock, continuity.newest_us, rules)
+    filler = GapFiller(continuity, reader.providers, queue, publisher, clock, GapSettings())
+    pipeline = Pipeline(publisher, TickValidator(["IBM"], 10, continuity), clock)
+    return ProducerService([reader], filler, queue, pipeline, publisher, drain_seconds=0.2)
 
 
 @asynccontextmanager
@@ -88,7 +104,7 @@ def ids(publisher: InMemoryPublisher) -> list[str]:
 
 def events(publisher: InMemoryPublisher) -> list[tuple[str, str, int]]:
     decoded = map(decode_feed_event, publisher.values(FEED_EVENTS))
-    return [(event.kind, event.provider, event.attempt) for event in decoded]
+    return [(event.kind, event.provider, event.attempt) for event in decoded if event.kind != "status"]
 
 
 async def test_a_broken_connection_is_made_anew_and_doubles_nothing() -> None:
@@ -101,7 +117,8 @@ async def test_a_broken_connection_is_made_anew_and_doubles_nothing() -> None:
     async with running(service(publisher, provider)):
         await eventually(lambda: provider.opened > 3)
     assert ids(publisher) == ["1", "2", "3", "4"]
-    assert events(publisher)[:3] == [("disconnected", "scripted", attempt) for attempt in (1, 2, 3)]
+    ends = [event for event in events(publisher) if event[0] == "disconnected"]
+    assert ends[:3] == [("disconnected", "scripted", attempt) for attempt in (1, 2, 3)]
 
 
 async def test_a_fatal_error_moves_on_to_the_next_feed() -> None:
@@ -110,7 +127,11 @@ async def test_a_fatal_error_moves_on_to_the_next_feed() -> None:
     second = scripted([frame("1")], name="second")
     async with running(service(publisher, first, second)):
         await eventually(lambda: ids(publisher) == ["1"])
-    assert events(publisher)[0] == ("fatal", "first", 1)
+    assert [event[:2] for event in events(publisher)[:3]] == [
+        ("fatal", "first"),
+        ("breaker_open", "first"),
+        ("failover", "second"),
+    ]
     assert first.opened == 1
 
 
@@ -118,7 +139,7 @@ async def test_a_fatal_error_without_another_feed_waits_long() -> None:
     publisher = InMemoryPublisher()
     provider = scripted([ProviderError("bad key", provider="scripted", fault=Fault.BAD_KEY)])
     async with running(service(publisher, provider)):
-        await eventually(lambda: len(events(publisher)) == 1)
+        await eventually(lambda: len(events(publisher)) == 2)
         await asyncio.sleep(0.05)
         assert provider.opened == 1
 
@@ -206,11 +227,8 @@ async def test_feed_events_keep_their_place_among_the_frames() -> None:
         talking.listener = listener
         return talking
 
-    clock, queue = FakeClock(NOW), FrameQueue(100)
-    backoff = Backoff(1, 1, random=lambda: 1.0)
-    reader = FeedReader([partial(make, Talking(()))], queue, clock, backoff, slow_retry_seconds=1)
-    pipeline = Pipeline(publisher, TickValidator(["IBM"], 10), clock)
-    async with running(ProducerService(reader, queue, pipeline, publisher)):
-        await eventually(lambda: len(publisher.delivered) == 4)
-    assert [message.topic for message in publisher.delivered] == [FEED_EVENTS, TICKS, FEED_EVENTS, TICKS]
+    async with running(joined(publisher, [partial(make, Talking(()))], 100, 1)):
+        await eventually(lambda: len(publisher.delivered) == 5)
+    # The first event says how the feed is.
+    assert [message.topic for message in publisher.delivered][1:] == [FEED_EVENTS, TICKS, FEED_EVENTS, TICKS]
     assert [kind for kind, _, _ in events(publisher)] == ["connected", "subscribed"]
