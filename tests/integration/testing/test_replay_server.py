@@ -21,6 +21,7 @@ from marketstream.testing.fakes import FakeClock
 from marketstream.testing.market import Market
 from marketstream.testing.market_trade import MarketTrade
 from marketstream.testing.replay import FileSource, MarketSource, Pace, ReplayOptions, ReplayServer
+from marketstream.testing.replay.fault_states import FaultStates
 from marketstream.testing.replay.main import build
 from marketstream.testing.trades import RecordedTrades
 
@@ -191,7 +192,10 @@ async def test_at_a_pace_trades_come_when_due_and_no_earlier() -> None:
         clock.advance(2.001)
         assert [event["t"] for event in await hear_polygon(socket, 5)] == [2_000, 3_000, 4_000, 5_000, 6_000]
         server.faults.delay_seconds = 1.0
-        clock.advance(1.5)
+        clock.advance(0.5)
+        await until(lambda: server.played == 8)
+        assert await silence(socket, 0.05)  # played, but on its way for another second
+        clock.advance(1.0)
         assert [event["t"] for event in await hear_polygon(socket, 1)] == [7_000]
 
 
@@ -344,11 +348,8 @@ async def test_admin_injects_faults_from_another_process_if_allowed() -> None:
             assert await socket.recv() == "ababab"
             assert (await tell(admin, command="frame", base64="AP8=", binary=True))["ok"]
             assert await socket.recv() == b"\x00\xff"
-            assert (await tell(admin, command="faults", silent=True, delay_seconds=2))["faults"] == {
-                "refuse_auth": False,
-                "silent": True,
-                "delay_seconds": 2.0,
-            }
+            answer = await tell(admin, command="faults", silent=True, delay_seconds=2)
+            assert answer["faults"] == FaultStates(silent=True, delay_seconds=2.0).states()
             assert (await tell(admin, command="drop"))["clients"] == 1
             with pytest.raises(ConnectionClosedError):
                 await socket.recv()

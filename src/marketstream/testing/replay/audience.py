@@ -1,51 +1,9 @@
-"""The connected clients, and the two ways trades reach them: waiting for each, or not."""
+"""The connected clients, and when a market that waits for them may go on."""
 
 import asyncio
 from collections.abc import Iterator
 
-from websockets.asyncio.server import ServerConnection, broadcast
-from websockets.exceptions import ConnectionClosed
-
-from marketstream.observability.logs import get_logger
-from marketstream.testing.replay.conversation import Batch, Conversation
-
-SLOW_CLIENT_BYTES = 64 * 1024 * 1024
-_log = get_logger("replay")
-
-
-class Listener:
-    """A connected client and its conversation."""
-
-    def __init__(self, connection: ServerConnection, conversation: Conversation) -> None:
-        self.connection = connection
-        self.conversation = conversation
-
-    async def deliver(self, batch: Batch) -> int:
-        """Sends a batch at the client's own pace; returns how many trades are done, fewer if the connection ended."""
-        passed = 0
-        try:
-            for outgoing in self.conversation.frames(batch):
-                await self.connection.send(outgoing.frame, text=True)
-                passed = outgoing.passed
-        except ConnectionClosed:
-            return passed
-        return len(batch.trades)
-
-    def push(self, batch: Batch) -> None:
-        """Sends a batch without waiting; a client that has fallen hopelessly behind is cut off, as providers do."""
-        for outgoing in self.conversation.frames(batch):
-            self.inject(outgoing.frame, text=True)
-        if self.connection.transport.get_write_buffer_size() > SLOW_CLIENT_BYTES:
-            _log.warning("cut off a slow client", provider=self.conversation.provider)
-            self.drop()
-
-    def inject(self, frame: str | bytes, *, text: bool) -> None:
-        """Sends any frame without waiting."""
-        broadcast((self.connection,), frame, text=text)
-
-    def drop(self) -> None:
-        """Breaks the connection off, without a closing handshake."""
-        self.connection.transport.abort()
+from marketstream.testing.replay.listener import Listener
 
 
 class Audience:
@@ -72,15 +30,20 @@ class Audience:
     def remove(self, listener: Listener) -> None:
         """A client left."""
         self._listeners.pop(listener, None)
+        listener.close()
         self._changed.set()
 
     def change(self) -> None:
         """A client may have subscribed to something else."""
         self._changed.set()
 
+    def of(self, provider: str | None) -> list[Listener]:
+        """Clients of one protocol or of all."""
+        return [each for each in self if provider in (None, each.conversation.provider)]
+
     def subscribed(self) -> list[Listener]:
         """Clients that wait for trades."""
-        return [listener for listener in self._listeners if listener.conversation.subscribed]
+        return [listener for listener in self._listeners if listener.waits]
 
     async def gathered(self) -> None:
         """Returns once somebody waits for trades and nobody has changed their mind for a moment."""

@@ -24,6 +24,8 @@ def _no_reply(request: RestRequest, history: PlayedHistory, rules: Rules) -> Res
 
 # The first that speaks a path takes it; a path that none speaks is Polygon's.
 DIALECTS: Sequence[Dialect] = (
+    alpha_vantage.DIALECT,
+    finazon.DIALECT,
     Dialect(provider="binance", speaks=binance.speaks, converse=_binance, serves=lambda _path: False, reply=_no_reply),
     Dialect(
         provider="polygon",

@@ -56,6 +56,8 @@ class _Symbol:
     by_time: list[MarketTrade] = field(default_factory=list)
     by_sequence: dict[int, MarketTrade] = field(default_factory=dict)
     newest_sequence: int = -1
+    played: int = 0
+    first_sequence: int = -1
 
 
 class PlayedHistory:
@@ -74,6 +76,8 @@ class PlayedHistory:
             else:
                 insort(known.by_time, trade, key=_order)
             known.by_sequence[trade.sequence] = trade
+            known.first_sequence = trade.sequence if not known.played else min(known.first_sequence, trade.sequence)
+            known.played += 1
             known.newest_sequence = max(known.newest_sequence, trade.sequence)
             if len(known.by_time) > self._limit * 1.25:
                 self._shed(known)
@@ -81,6 +85,13 @@ class PlayedHistory:
     def symbols(self) -> list[str]:
         """Symbols that have traded."""
         return list(self._symbols)
+
+    def summary(self) -> dict[str, dict[str, int]]:
+        """By symbol, how many trades were `played` in all, and their `first` and `highest` sequence."""
+        return {
+            symbol: {"played": known.played, "first": known.first_sequence, "highest": known.newest_sequence}
+            for symbol, known in self._symbols.items()
+        }
 
     def last(self, symbol: str) -> MarketTrade | None:
         """The symbol's newest trade by event time."""

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock
@@ -19,22 +18,6 @@ _FAULT_NAP_SECONDS = 0.01
 _log = get_logger("replay")
 
 
-@dataclass(slots=True)
-class Faults:
-    """What goes wrong on purpose; set at any time.
-
-    Attributes:
-        refuse_auth: Every API key is refused.
-        silent: Connections stay open and acknowledge, but no trade is sent. At a pace the market moves on unheard; as
-            fast as taken it waits.
-        delay_seconds: At a pace, every trade is sent this much later than due.
-    """
-
-    refuse_auth: bool = False
-    silent: bool = False
-    delay_seconds: float = 0.0
-
-
 class Player:
     """Starts the market when the first client subscribes, and plays it to its end.
 
@@ -43,13 +26,10 @@ class Player:
         ended: Set when the last trade has been played.
     """
 
-    def __init__(
-        self, source: Source, pace: Pace, audience: Audience, faults: Faults, history: PlayedHistory, *, clock: Clock
-    ) -> None:
+    def __init__(self, source: Source, pace: Pace, audience: Audience, history: PlayedHistory, clock: Clock) -> None:
         self._source = source
         self._pace = pace
         self._audience = audience
-        self._faults = faults
         self._history = history
         self._clock = clock
         self._noted = 0
@@ -77,14 +57,16 @@ class Player:
     async def _play_at(self, speed: float, tape: Tape, feed: Feed) -> None:
         started_us = self._clock.now_us()
         while (next_us := tape.next_event_time_us()) is not None:
-            now_us = self._clock.now_us() - round(self._faults.delay_seconds * 1_000_000)
+            now_us = self._clock.now_us()
             market_us = feed.origin_us + int((now_us - started_us) * speed)
             if feed.never_ahead:
                 market_us = min(market_us, now_us)
             if trades := tape.peek(FRAME_TRADES, market_us):
                 self._note(tape, trades)
                 tape.advance(len(trades))
-                self._push(Batch(trades))
+                batch = Batch(trades)
+                for listener in self._audience.subscribed():
+                    listener.push(batch)
                 await asyncio.sleep(0)
             else:
                 nap = (next_us - market_us) / 1_000_000 / speed
@@ -95,11 +77,6 @@ class Player:
         self._history.add(trades[max(self._noted - tape.played, 0) :])
         self._noted = max(self._noted, tape.played + len(trades))
 
-    def _push(self, batch: Batch) -> None:
-        if not self._faults.silent:
-            for listener in self._audience.subscribed():
-                listener.push(batch)
-
     async def _play_as_taken(self, tape: Tape, feed: Feed) -> None:
         while tape.next_event_time_us() is not None:
             listeners = self._audience.subscribed()
@@ -107,8 +84,8 @@ class Player:
                 await self._audience.gathered()
                 continue
             trades = tape.peek(FRAME_TRADES, self._clock.now_us() if feed.never_ahead else None)
-            if self._faults.silent or not trades:
-                await asyncio.sleep(_FAULT_NAP_SECONDS if self._faults.silent else GRANULARITY_SECONDS)
+            if not trades or not any(listener.hears for listener in listeners):
+                await asyncio.sleep(GRANULARITY_SECONDS if not trades else _FAULT_NAP_SECONDS)
                 continue
             self._note(tape, trades)
             batch = Batch(trades)

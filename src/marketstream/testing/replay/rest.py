@@ -1,58 +1,88 @@
 """Plain HTTP on the replay server's port: `/health`, `/played`, and the providers' REST APIs."""
 
-from collections.abc import Callable
+import asyncio
 from http import HTTPStatus
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+import orjson
 from websockets.asyncio.server import ServerConnection
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from marketstream.ports import Clock
-from marketstream.testing.replay.dialect import RestReply, RestRequest, Rules
-from marketstream.testing.replay.dialects import server_of
+from marketstream.testing.replay.addresses import ADMIN_PATH
+from marketstream.testing.replay.dialect import RestReply, RestRequest
+from marketstream.testing.replay.dialects import server_of, speaker
+from marketstream.testing.replay.faults import FaultDesk
 from marketstream.testing.replay.history import PlayedHistory
 
 HEALTH_PATH = "/health"
+PLAYED_PATH = "/played/"
+PLAYED_LIMIT = 100_000
 _NOT_FOUND = RestReply(b'{"error":"no provider has this path"}', HTTPStatus.NOT_FOUND)
 
 
 class RestFront:
-    """Answers GET requests that are no WebSocket handshakes.
+    """Answers GET requests that are no WebSocket handshakes, and refuses handshakes while told to.
 
     Args:
         history: What has been played.
-        rules: Who is let in, by provider.
+        desk: What goes wrong.
         clock: Wall clock.
+        admin: Whether `/played` is answered.
     """
 
-    def __init__(self, history: PlayedHistory, rules: Callable[[str], Rules], clock: Clock) -> None:
+    def __init__(self, history: PlayedHistory, desk: FaultDesk, clock: Clock, *, admin: bool) -> None:
         self._history = history
-        self._rules = rules
+        self._desk = desk
         self._clock = clock
+        self._admin = admin
 
     async def answer(self, connection: ServerConnection, request: Request) -> Response | None:
-        """The response; None where the request is a WebSocket handshake."""
+        """The response; None where the request is a WebSocket handshake that may go on."""
         if request.path == HEALTH_PATH:
             return connection.respond(HTTPStatus.OK, "ok\n")
         if request.headers.get_all("Upgrade"):
-            return None
+            return self._refusal(connection, request.path)
         if request.method != "GET":
             return _response(RestReply(b"", HTTPStatus.METHOD_NOT_ALLOWED))
         return _response(await self._reply(request))
 
+    def _refusal(self, connection: ServerConnection, path: str) -> Response | None:
+        if (path == ADMIN_PATH and self._admin) or not self._desk.states(speaker(path).provider).refuse_connections:
+            return None
+        return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "no connections at present\n")
+
     async def _reply(self, request: Request) -> RestReply:
         address = urlsplit(request.path)
-        dialect = server_of(address.path)
-        if dialect is None:
-            return _NOT_FOUND
         asked = RestRequest(
             path=address.path,
             query=dict(parse_qsl(address.query, keep_blank_values=True)),
             headers={name.lower(): value for name, value in request.headers.raw_items()},
             now_us=self._clock.now_us(),
         )
-        return dialect.reply(asked, self._history, self._rules(dialect.provider))
+        if self._admin and address.path.startswith(PLAYED_PATH):
+            return _played(asked, self._history)
+        dialect = server_of(address.path)
+        if dialect is None:
+            return _NOT_FOUND
+        if (delay := self._desk.states(dialect.provider).rest_delay_seconds) > 0:
+            await asyncio.sleep(delay)
+        if self._desk.states(dialect.provider).rest_away:
+            return RestReply(b'{"error":"away"}', HTTPStatus.SERVICE_UNAVAILABLE)
+        return dialect.reply(asked, self._history, self._desk.rules(dialect.provider))
+
+
+def _played(asked: RestRequest, history: PlayedHistory) -> RestReply:
+    """A page of the sequences played of a symbol, from `from` on; `next` is where the next page begins."""
+    symbol = unquote(asked.path.removeprefix(PLAYED_PATH))
+    try:
+        first, limit = int(asked.query.get("from", 0)), int(asked.query.get("limit", PLAYED_LIMIT))
+    except ValueError:
+        return RestReply(b'{"error":"from and limit are integers"}', HTTPStatus.BAD_REQUEST)
+    sequences = [trade.sequence for trade in history.numbered_from(symbol, first, min(limit, PLAYED_LIMIT))]
+    following = sequences[-1] + 1 if sequences else None
+    return RestReply(orjson.dumps({"symbol": symbol, "sequences": sequences, "next": following}))
 
 
 def _response(reply: RestReply) -> Response:

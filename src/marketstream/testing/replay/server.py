@@ -2,31 +2,37 @@
 
 import asyncio
 import logging
+import socket
 import time
-from collections.abc import Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Self
+from functools import partial
+from typing import Self, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 
 from marketstream.clock import SystemClock
 from marketstream.domain.errors import LaunchError
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock
-from marketstream.providers.auto import REPLAY_PATHS
+from marketstream.testing.market_trade import MarketTrade
 from marketstream.testing.replay import admin
-from marketstream.testing.replay.audience import Audience, Listener
+from marketstream.testing.replay.addresses import ADMIN_PATH, Addresses
+from marketstream.testing.replay.audience import Audience
+from marketstream.testing.replay.connection import FaultyConnection
 from marketstream.testing.replay.conversation import Answer
-from marketstream.testing.replay.dialect import Rules
-from marketstream.testing.replay.dialects import PROVIDERS, speaker
+from marketstream.testing.replay.dialects import speaker
+from marketstream.testing.replay.faults import FaultDesk, Faults
 from marketstream.testing.replay.history import PlayedHistory
-from marketstream.testing.replay.player import Faults, Player
+from marketstream.testing.replay.listener import Listener
+from marketstream.testing.replay.player import Player
 from marketstream.testing.replay.rest import RestFront
 from marketstream.testing.replay.source import LIVE, Pace, Source
 
-ADMIN_PATH = "/admin"
+_OPEN_SECONDS = 120.0  # REST answers that are slow on purpose come within it
 _PONG_SECONDS = 60.0
 _CLOSE_SECONDS = 1.0
 _log = get_logger("replay")
@@ -51,7 +57,7 @@ class ReplayOptions:
     admin: bool = False
 
 
-class ReplayServer:
+class ReplayServer(Addresses):
     """Serves a market over the providers' protocols; an async context manager that listens while entered.
 
     The market starts when the first client subscribes. At a pace, all clients hear the same market at the same moment,
@@ -68,7 +74,7 @@ class ReplayServer:
         clock: Wall clock.
 
     Attributes:
-        faults: What goes wrong on purpose.
+        desk: What goes wrong on purpose, for whom.
         history: What has been played, heard or not.
     """
 
@@ -82,80 +88,54 @@ class ReplayServer:
         options: ReplayOptions = ReplayOptions(),
         clock: Clock | None = None,
     ) -> None:
-        self._host = host
-        self._port = port
+        super().__init__(host, port)
         self._options = options
         self._clock = clock or SystemClock()
         # A client that reads slowly can't answer pings in time; as fast as taken, it is waited for instead.
         self._pong_seconds = None if pace.speed is None else _PONG_SECONDS
-        self.faults = Faults()
         self._audience = Audience(options.settle_seconds)
         self.history = PlayedHistory()
-        self._rules = {name: Rules(refused_keys=tuple(options.refused_keys)) for name in PROVIDERS}
-        self._rest = RestFront(self.history, self._rules_of, self._clock)
-        self._player = Player(source, pace, self._audience, self.faults, self.history, clock=self._clock)
-        self._exit = AsyncExitStack()
+        self.desk = FaultDesk(self._audience, self._clock, options.refused_keys)
+        self._rest = RestFront(self.history, self.desk, self._clock, admin=options.admin)
+        self._player = Player(source, pace, self._audience, self.history, self._clock)
+        self._servers: list[Server] = []
+        self._commanders: set[ServerConnection] = set()
+        self._restarting: asyncio.Task[None] | None = None
         self._playing: asyncio.Task[None]
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            server = await stack.enter_async_context(await self._listen())
-            self._port = next(iter(server.sockets)).getsockname()[1]
-            self._playing = asyncio.create_task(self._player.run())
-            stack.push_async_callback(_stop, self._playing)
-            stack.push_async_callback(self._say_farewell)
-            self._exit = stack.pop_all()
+        await self._listen()
+        self._playing = asyncio.create_task(self._player.run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._exit.aclose()
-
-    def endpoints(self) -> dict[str, tuple[str, str]]:
-        """Each provider's WebSocket and REST base addresses; the former is empty where a provider has none."""
-        stream = f"ws://{self._host}:{self._port}"
-        return {
-            provider: ("" if path is None else stream + path, self.url_rest) for provider, path in REPLAY_PATHS.items()
-        }
-
-    @property
-    def url_rest(self) -> str:
-        """Base address of every provider's REST API."""
-        return f"http://{self._host}:{self._port}"
-
-    @property
-    def url_polygon(self) -> str:
-        """The Polygon protocol's address."""
-        return self.endpoints()["polygon"][0]
+        self.faults.announce_stop()
+        for listener in self._audience:
+            if listener.connection.half_open:
+                listener.drop()
+        tasks = [task for task in (self._restarting, self._playing) if task]
+        try:
+            for task in tasks:
+                await _stop(task)
+        finally:
+            for commander in tuple(self._commanders):
+                await commander.close(CloseCode.GOING_AWAY)
+            for server in self._servers:
+                server.close()
+                await server.wait_closed()
 
     @property
-    def url_binance(self) -> str:
-        """The Binance protocol's base address, to which `/ws` or `/stream` is added."""
-        return self.endpoints()["binance"][0]
+    def faults(self) -> Faults:
+        """What goes wrong for the clients of all providers."""
+        return self.desk.everyones
 
-    @property
-    def url_binance_usdm(self) -> str:
-        """The Binance futures protocol's base address, to which `/market/ws` and the like are added."""
-        return self.endpoints()["binance_usdm"][0]
+    def faults_of(self, provider: str | None) -> Faults:
+        """What goes wrong for one provider's clients alone, or for all.
 
-    @property
-    def url_finage(self) -> str:
-        """The Finage protocol's address, to which the token is added."""
-        return self.endpoints()["finage"][0]
-
-    @property
-    def url_fmp(self) -> str:
-        """The Financial Modeling Prep protocol's address; `/crypto` and `/forex` below it are its other hosts."""
-        return self.endpoints()["fmp"][0]
-
-    @property
-    def url_finazon(self) -> str:
-        """The Finazon protocol's address, to which the key is added."""
-        return self.endpoints()["finazon"][0]
-
-    @property
-    def url_admin(self) -> str:
-        """Where faults are injected from another process, if allowed."""
-        return f"ws://{self._host}:{self._port}{ADMIN_PATH}"
+        Raises:
+            KeyError: No provider has this name.
+        """
+        return self.desk.of(provider)
 
     @property
     def played(self) -> int:
@@ -169,21 +149,43 @@ class ReplayServer:
 
     def listeners(self, provider: str | None = None) -> list[Listener]:
         """Connected clients, of one protocol or of all."""
-        return [each for each in self._audience if provider in (None, each.conversation.provider)]
+        return self._audience.of(provider)
 
     def inject(self, frame: str | bytes, provider: str | None = None, *, text: bool = True) -> int:
         """Sends any frame, such as garbage, to all clients of a protocol at once; returns how many there were."""
-        listeners = self.listeners(provider)
-        for listener in listeners:
-            listener.inject(frame, text=text)
-        return len(listeners)
+        return self.faults_of(provider).inject(frame, text=text)
 
     def drop_connections(self, provider: str | None = None) -> int:
         """Breaks connections off without a closing handshake; returns how many there were."""
-        listeners = self.listeners(provider)
-        for listener in listeners:
-            listener.drop()
-        return len(listeners)
+        return self.faults_of(provider).drop()
+
+    def cancel(self, symbol: str, provider: str | None = None) -> MarketTrade | None:
+        """Takes a symbol's newest trade back, where the protocol has a frame for it; it stays in the history.
+
+        Returns:
+            The trade; None where the symbol has not traded.
+        """
+        trade = self.history.last(symbol)
+        if trade is not None:
+            self.faults_of(provider).cancel(trade)
+        return trade
+
+    async def restart(self, seconds: float) -> None:
+        """Breaks all connections off and listens again after so many seconds; at a pace the market goes on."""
+        old = self._servers[-1]
+        old.close(close_connections=False)
+        self.faults.drop()
+        while old.is_serving():  # noqa: ASYNC110  # until its own task has closed the sockets, which takes one turn
+            await asyncio.sleep(0)
+        with _held(self._host, self._port):
+            _log.info("stopped listening", seconds=seconds)
+            await asyncio.sleep(seconds)
+            await self._listen()
+
+    def begin_restart(self, seconds: float) -> None:
+        """Restarts without waiting for it; one that is under way is not begun again."""
+        if self._restarting is None or self._restarting.done():
+            self._restarting = asyncio.create_task(self.restart(seconds))
 
     async def run_until(self, stop: asyncio.Event) -> None:
         """Returns when `stop` is set; raises if the market breaks, so that no process serves silence unnoticed."""
@@ -196,15 +198,17 @@ class ReplayServer:
         finally:
             stopped.cancel()
 
-    async def _listen(self) -> Server:
+    async def _listen(self) -> None:
         try:
-            return await serve(
+            server = await serve(
                 self._handle,
                 self._host,
                 self._port,
                 process_request=self._rest.answer,
+                create_connection=FaultyConnection,
                 logger=_socket_log,
                 compression=None,
+                open_timeout=_OPEN_SECONDS,
                 ping_interval=self._options.ping_seconds,
                 ping_timeout=self._pong_seconds,
                 close_timeout=_CLOSE_SECONDS,
@@ -213,14 +217,15 @@ class ReplayServer:
             raise LaunchError(
                 f"the replay server can't listen on {self._host}:{self._port}: {error.strerror}"
             ) from error
+        self._servers.append(server)
+        self._port = next(iter(server.sockets)).getsockname()[1]
 
     async def _handle(self, connection: ServerConnection) -> None:
         path = connection.request.path if connection.request else ""
         if self._options.admin and path == ADMIN_PATH:
-            await admin.serve_commands(connection, self)
+            await self._obey(connection)
             return
-        dialect = speaker(path)
-        listener = Listener(connection, dialect.converse(path, self._rules_of(dialect.provider)))
+        listener = self._listener(cast(FaultyConnection, connection), path)  # `serve` was told to make these
         self._audience.add(listener)
         _log.info("client connected", provider=listener.conversation.provider)
         try:
@@ -230,22 +235,32 @@ class ReplayServer:
         finally:
             self._audience.remove(listener)
 
-    def _rules_of(self, provider: str) -> Rules:
-        rules = self._rules[provider]
-        rules.refuse_all_keys = self.faults.refuse_auth
-        return rules
+    async def _obey(self, connection: ServerConnection) -> None:
+        self._commanders.add(connection)
+        try:
+            with suppress(ConnectionClosed):
+                await admin.serve_commands(connection, self)
+        finally:
+            self._commanders.discard(connection)
+
+    def _listener(self, connection: FaultyConnection, path: str) -> Listener:
+        dialect = speaker(path)
+        provider = dialect.provider
+        conversation = dialect.converse(path, self.desk.rules(provider))
+        return Listener(
+            connection, conversation, partial(self.desk.states, provider), self.desk.tallies[provider], self._clock
+        )
 
     async def _converse(self, listener: Listener) -> None:
         connection, conversation = listener.connection, listener.conversation
         await _send(connection, conversation.greeting())
+        quota = self.desk.states(conversation.provider).quota
+        if quota:
+            await _send(connection, conversation.refused(quota))
         async for request in connection:
+            self.desk.rules(conversation.provider)  # brings what the conversation knows of it up to date
             await _send(connection, conversation.answer(request, time.monotonic()))
             self._audience.change()
-
-    async def _say_farewell(self) -> None:
-        for listener in self._audience:
-            for frame in listener.conversation.farewell(self._clock.now_us()):
-                listener.inject(frame, text=True)
 
 
 async def _send(connection: ServerConnection, answer: Answer) -> None:
@@ -253,6 +268,16 @@ async def _send(connection: ServerConnection, answer: Answer) -> None:
         await connection.send(frame, text=True)
     if answer.close:
         await connection.close(*answer.close)
+
+
+@contextmanager
+def _held(host: str, port: int) -> Iterator[None]:
+    """Keeps a port from being given to anybody else while nothing listens on it."""
+    family, kind, number, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, number) as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(address)
+        yield
 
 
 async def _stop(player: asyncio.Task[None]) -> None:
