@@ -34,7 +34,7 @@ _DECODERS: dict[str, Callable[[bytes], Tick | Quote | Cancel | Bar]] = {
 
 
 class _Counted(TypedDict):
-    """The fields by which the bars' query knows a trade."""
+    """The fields by which the bars' query knows a trade; it takes no number in quotes."""
 
     symbol: str
     price: float
@@ -119,7 +119,7 @@ class LetterReader:
     def _of_own_trade(self, trade: Tick, raw: bytes, place: str) -> Contents:
         """The message is on `tick_data` already: whoever could read it there must not be given it twice."""
         try:
-            _COUNTED.validate_json(raw)
+            _COUNTED.validate_json(raw, strict=True)
         except ValidationError:
             return Contents(trades=[trade])
         return Contents(
