@@ -5,6 +5,7 @@ or of the last 30 days; `GLOBAL_QUOTE` the latest trading day. Refusals are in t
 daily quota repeats the key.
 """
 
+import re
 from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from marketstream.testing.replay.conversation import Conversation
 from marketstream.testing.replay.dialect import Dialect, Quota, RestReply, RestRequest, Rules
 from marketstream.testing.replay.history import PlayedBar, PlayedHistory
 
+_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.-]{0,19}")  # any other is unknown
 _COMPACT_BARS = 100
 _FULL_DAYS = 30
 _INTERVALS = {f"{minutes}min": minutes * 60_000_000 for minutes in (1, 5, 15, 30, 60)}
@@ -59,9 +61,9 @@ def reply(request: RestRequest, history: PlayedHistory, rules: Rules) -> RestRep
     if rules.quota is not None:
         return _json({"Information": _REFUSALS[rules.quota].format(key=key)})
     symbol = query.get("symbol", "").upper()
-    if symbol in history.symbols():
+    if _SYMBOL.fullmatch(symbol):
         if function == "GLOBAL_QUOTE":
-            return _json(_quote(symbol, history))
+            return _json({"Global Quote": _quote(symbol, history)})
         if function == "TIME_SERIES_INTRADAY" and query.get("interval") in _INTERVALS:
             return _json(_series(symbol, query, request.now_us, history))
     return _json({"Error Message": _BAD_CALL.format(function)})
@@ -95,25 +97,24 @@ def _span(month: str | None, now_us: int) -> tuple[int, int]:
 
 def _quote(symbol: str, history: PlayedHistory) -> dict[str, Any]:
     last = history.last(symbol)
-    assert last is not None  # noqa: S101  # asked only of symbols that have traded
+    if last is None:
+        return {}
     midnight_us = utc_us(eastern_text(last.event_time_us)[:10])
     today = history.between(symbol, midnight_us, last.event_time_us + 1)
     earlier = history.between(symbol, 0, midnight_us)
     before = earlier[-1].price if earlier else today[0].price
     prices = [trade.price for trade in today]
     return {
-        "Global Quote": {
-            "01. symbol": symbol,
-            "02. open": f"{prices[0]:.4f}",
-            "03. high": f"{max(prices):.4f}",
-            "04. low": f"{min(prices):.4f}",
-            "05. price": f"{last.price:.4f}",
-            "06. volume": f"{sum(trade.size for trade in today):.0f}",
-            "07. latest trading day": eastern_text(last.event_time_us)[:10],
-            "08. previous close": f"{before:.4f}",
-            "09. change": f"{last.price - before:.4f}",
-            "10. change percent": f"{(last.price / before - 1) * 100:.4f}%",
-        }
+        "01. symbol": symbol,
+        "02. open": f"{prices[0]:.4f}",
+        "03. high": f"{max(prices):.4f}",
+        "04. low": f"{min(prices):.4f}",
+        "05. price": f"{last.price:.4f}",
+        "06. volume": f"{sum(trade.size for trade in today):.0f}",
+        "07. latest trading day": eastern_text(last.event_time_us)[:10],
+        "08. previous close": f"{before:.4f}",
+        "09. change": f"{last.price - before:.4f}",
+        "10. change percent": f"{(last.price / before - 1) * 100:.4f}%",
     }
 
 

@@ -104,10 +104,10 @@ class FinazonConversation:
         return bool(self._wanted)
 
     def greeting(self) -> Answer:
-        """Nothing, unless the key is no good or a quota is used up."""
+        """Nothing, unless the key is no good."""
         if not self._rules.accepts_key(self._key):
             return Answer((_error(*_BAD_KEY),), (POLICY_VIOLATION, "unauthorized"))
-        return self.refused(self._rules.quota) if self._rules.quota else Answer()
+        return Answer()
 
     def farewell(self, now_us: int) -> tuple[bytes, ...]:
         """Nothing: this protocol has no such frame."""
@@ -193,7 +193,7 @@ def _series(request: RestRequest, history: PlayedHistory) -> RestReply:
     if length_us is None:
         message = "The interval parameter is missing or invalid."
         return _refusal(HTTPStatus.BAD_REQUEST, "INVALID_PARAMETER", message)
-    if _canonical(ticker) not in history.symbols():
+    if not _TICKER.fullmatch(ticker):
         message = "The provided ticker is invalid or unsupported."
         return _refusal(HTTPStatus.BAD_REQUEST, "INVALID_TICKER", message)
     query = {name: int(text) for name, text in request.query.items() if text.isdigit()}

@@ -85,7 +85,12 @@ def test_the_quote_tells_a_day() -> None:
     }
 
 
-@pytest.mark.parametrize("query", [{"symbol": "NOPE"}, {"interval": "7min"}, {"function": "DANCE"}, {"symbol": ""}])
+def test_a_symbol_that_has_not_traded_has_nothing_to_tell() -> None:
+    assert get(symbol="MSFT")["Time Series (5min)"] == {}
+    assert get(symbol="MSFT", function="GLOBAL_QUOTE") == {"Global Quote": {}}
+
+
+@pytest.mark.parametrize("query", [{"symbol": "NO_SUCH"}, {"interval": "7min"}, {"function": "DANCE"}, {"symbol": ""}])
 def test_bad_calls_are_all_the_same(query: dict[str, str]) -> None:
     assert get(**query)["Error Message"].startswith("Invalid API call. Please retry or visit")
 

@@ -183,12 +183,13 @@ def test_past_bars_come_in_pages_newest_first_unless_asked_otherwise() -> None:
     assert get(ticker="AAPL", interval="1m", order="asc", page_size=1, page=1) == (200, {"data": [second]})
     assert get(ticker="AAPL", interval="1m", start_at=first["t"] + 1) == (200, {"data": [second]})
     assert get(ticker="AAPL", interval="1m", end_at=first["t"]) == (200, {"data": [first]})
+    assert get(ticker="MSFT", interval="1m") == (200, {"data": []})
 
 
 @pytest.mark.parametrize(
     ("query", "status", "code"),
     [
-        ({"ticker": "NOPE", "interval": "1m"}, 400, "INVALID_TICKER"),
+        ({"ticker": "NO_SUCH", "interval": "1m"}, 400, "INVALID_TICKER"),
         ({"ticker": "AAPL", "interval": "7m"}, 400, "INVALID_PARAMETER"),
         ({"path": "/latest/nothing"}, 404, "ENDPOINT_NOT_FOUND"),
     ],
@@ -205,8 +206,7 @@ def test_quotas_are_told_over_rest_and_to_those_connected(quota: Quota, status: 
     rules = Rules(quota=quota)
     answered, error = get(rules=rules, ticker="AAPL", interval="1m")
     assert (answered, error["status"]) == (status, "error")
-    told = talk(rules=rules).greeting()
-    assert told == talk().refused(quota)
+    told = talk(rules=rules).refused(quota)
     assert told.close
     assert orjson.loads(told.frames[0])["message"] == error["message"]
     assert ("key" in error["message"].split()) == (quota == "daily")
