@@ -10,7 +10,7 @@ from contextlib import aclosing
 from dataclasses import replace
 from functools import partial
 
-from marketstream.domain.errors import Fault
+from marketstream.domain.errors import Fault, ProviderError
 from marketstream.domain.market import Quote, Tick
 from marketstream.domain.outcomes import Parsed
 from marketstream.ports import Capabilities, Clock, Frame, History
@@ -121,7 +121,10 @@ class FinageProvider:
     async def _subscribe(self, socket: FeedSocket, symbols: tuple[str, ...]) -> None:
         size = self._config.symbols_per_request
         for first in range(0, len(symbols), size):
-            await socket.send({"action": "subscribe", "symbols": ",".join(symbols[first : first + size])})
+            try:
+                await socket.send({"action": "subscribe", "symbols": ",".join(symbols[first : first + size])})
+            except ProviderError:
+                return  # the connection has ended; frames that are still unread may tell why
         await self._on_state("subscribed", f"{len(symbols)} symbols")
 
 

@@ -7,11 +7,11 @@ for is dropped here.
 
 import re
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from functools import partial
 
-from marketstream.domain.errors import Fault
+from marketstream.domain.errors import Fault, ProviderError
 from marketstream.domain.market import Cancel, Quote, Tick
 from marketstream.domain.outcomes import Parsed
 from marketstream.ports import Capabilities, Clock, Frame, History
@@ -92,7 +92,8 @@ class FmpProvider:
         async with FeedSocket(connection.socket, self._clock) as socket:
             await self._on_state("connected", socket.address)
             socket.expect_within(self._config.handshake_seconds)
-            await socket.send({"event": "login", "data": {"apiKey": self._config.key.get_secret_value()}})
+            with suppress(ProviderError):  # where the connection has ended already, its frames may tell why
+                await socket.send({"event": "login", "data": {"apiKey": self._config.key.get_secret_value()}})
             async for frame in socket.frames(partial(parse_frame, names=self._config.names)):
                 if not frame.outcomes:
                     answer = read_answer(frame.raw)
@@ -125,7 +126,10 @@ class FmpProvider:
     async def _subscribe(self, socket: FeedSocket, symbols: tuple[str, ...]) -> None:
         size = self._config.symbols_per_request
         for first in range(0, len(symbols), size):
-            await socket.send({"event": "subscribe", "data": {"ticker": symbols[first : first + size]}})
+            try:
+                await socket.send({"event": "subscribe", "data": {"ticker": symbols[first : first + size]}})
+            except ProviderError:
+                return  # the connection has ended; frames that are still unread may tell why
         await self._on_state("subscribed", f"{len(symbols)} symbols")
 
 
