@@ -138,7 +138,7 @@ def run_api(settings: Settings) -> None:
     """REST."""
     from marketstream.serving.api.main import run
 
-    run(settings, build_market_data(settings))
+    run(settings, build_market_data(settings), build_dead_letter_desk(settings, read_seconds=5.0))
 
 
 def run_dashboard(settings: Settings) -> None:

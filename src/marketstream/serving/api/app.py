@@ -6,6 +6,8 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.types import ASGIApp
 
+from marketstream.contracts.dead_letters import DeadLetterDesk
+from marketstream.serving.api.dead_letters import dead_letter_router
 from marketstream.serving.api.docs_page import render
 from marketstream.serving.api.problems import ProblemBody, install
 from marketstream.serving.api.routes import market_router
@@ -24,8 +26,8 @@ Times are integer microseconds UTC (`…_us`), prices and sizes are exact double
 """
 
 
-def create_app(market_data: MarketData, settings: Settings) -> ASGIApp:
-    """The REST application over one `MarketData`.
+def create_app(market_data: MarketData, settings: Settings, dead_letters: DeadLetterDesk | None = None) -> ASGIApp:
+    """The REST application over one `MarketData`, with the dead letters where there is a desk for them.
 
     The usual documentation pages load their scripts from a CDN; `/docs` here is plain HTML and works offline.
     """
@@ -38,6 +40,8 @@ def create_app(market_data: MarketData, settings: Settings) -> ASGIApp:
     )
     install(app)
     app.include_router(market_router(market_data, settings.intervals))
+    if dead_letters is not None:
+        app.include_router(dead_letter_router(dead_letters))
     app.include_router(health_router(market_data))
     _add_docs(app)
     _add_problem_schema(app)

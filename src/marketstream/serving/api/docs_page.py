@@ -21,9 +21,9 @@ a { color: var(--accent); } code { background: #8881; padding: 0 .25em; border-r
 def render(openapi: dict[str, Any], base_url: str) -> str:
     """The page for an OpenAPI description; `base_url` makes the sample calls complete."""
     operations = "".join(
-        _operation(openapi, base_url, path, operation)
+        _operation(openapi, base_url, f"{method.upper()} {path}", operation)
         for path, methods in openapi["paths"].items()
-        for operation in methods.values()
+        for method, operation in methods.items()
     )
     info = openapi["info"]
     return (
@@ -34,16 +34,20 @@ def render(openapi: dict[str, Any], base_url: str) -> str:
     )
 
 
-def _operation(openapi: dict[str, Any], base_url: str, path: str, operation: dict[str, Any]) -> str:
+def _operation(openapi: dict[str, Any], base_url: str, request: str, operation: dict[str, Any]) -> str:
+    method, _, path = request.partition(" ")
     parameters = "".join(map(_parameter, operation.get("parameters", [])))
     table = f"<table><tr><th>Parameter<th>Default<th>Meaning</tr>{parameters}</table>" if parameters else ""
-    sample = path.replace("{symbol}", "BTCUSDT")
-    answer = _example(openapi, operation)
+    sample = path.replace("{symbol}", "BTCUSDT").replace("{letter_id}", "2:1734")
+    call, link = f"curl '{base_url}{sample}'", f'<p><a href="{escape(sample)}">Try it</a></p>'
+    if "requestBody" in operation:
+        body = orjson.dumps(_example(openapi, operation["requestBody"])).decode()
+        call, link = f"curl -H 'Content-Type: application/json' -d '{body}' '{base_url}{sample}'", ""
+    answer = orjson.dumps(_example(openapi, operation["responses"]["200"]), option=orjson.OPT_INDENT_2).decode()
     return (
-        f"<h2><b>GET</b>{escape(path)}</h2><p>{escape(operation.get('summary', ''))}. "
-        f"{escape(operation.get('description', ''))}</p>{table}"
-        f'<p><a href="{escape(sample)}">Try it</a></p>'
-        f"<pre>curl '{escape(base_url + sample)}'\n\n{escape(answer)}</pre>"
+        f"<h2><b>{method}</b>{escape(path)}</h2><p>{escape(operation.get('summary', ''))}. "
+        f"{escape(operation.get('description', ''))}</p>{table}{link}"
+        f"<pre>{escape(call)}\n\n{escape(answer)}</pre>"
     )
 
 
@@ -53,11 +57,11 @@ def _parameter(parameter: dict[str, Any]) -> str:
     return f"<tr><td>{escape(parameter['name'])}<td>{escape(shown)}<td>{_prose(parameter.get('description', ''))}</tr>"
 
 
-def _example(openapi: dict[str, Any], operation: dict[str, Any]) -> str:
-    reference = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"]
+def _example(openapi: dict[str, Any], described: dict[str, Any]) -> Any:
+    """The example of a request's or an answer's body."""
+    reference = described["content"]["application/json"]["schema"]["$ref"]
     schema = openapi["components"]["schemas"][reference.rsplit("/", 1)[-1]]
-    example = schema.get("example", {"status": "live"})
-    return orjson.dumps(example, option=orjson.OPT_INDENT_2).decode()
+    return schema.get("example", {"status": "live"})
 
 
 def _prose(text: str) -> str:

@@ -1,0 +1,150 @@
+"""Dead letters under `/api/v1/dead-letters`: looked through, and put back after a fix.
+
+Reads: `dead_letter_queue`, `dead_letter_marks`, through a port. Writes: through it, what is put back.
+"""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, TypeVar
+
+from fastapi import APIRouter, Path, Query
+
+from marketstream.contracts.dead_letters import DeadLetterDesk, LetterFilter, LetterId
+from marketstream.domain.errors import BusError, StoreUnavailableError
+from marketstream.domain.outcomes import Reason
+from marketstream.serving.api.letter_schemas import (
+    GroupsAnswer,
+    LetterAnswer,
+    LettersAnswer,
+    ReinjectionAnswer,
+    ReinjectRequest,
+)
+from marketstream.serving.api.params import TIME_HELP, parse_time
+from marketstream.serving.api.problems import MEDIA_TYPE, Problem, ProblemBody, invalid_parameter
+
+T = TypeVar("T")
+
+_AT_ONCE = 2  # each reads much of a topic
+_BUSY_SECONDS = 10.0
+
+ReasonQuery = Annotated[Reason | None, Query(description="Refused for this")]
+ProviderQuery = Annotated[str | None, Query(max_length=64, description="Of this provider, or set aside by this writer")]
+SymbolQuery = Annotated[str | None, Query(max_length=64, description="Of this symbol, in any case")]
+SinceQuery = Annotated[str | None, Query(description=f"Put on the topic at or after this. {TIME_HELP}")]
+Limit = Annotated[int, Query(ge=1, le=1_000, description="The newest so many")]
+Id = Annotated[str, Path(description="`partition:offset`, as the list has it", examples=["2:1734"])]
+
+
+def dead_letter_router(desk: DeadLetterDesk) -> APIRouter:
+    """The endpoints over one desk."""
+    router = APIRouter(prefix="/api/v1/dead-letters", tags=["dead letters"])
+    at_desk = _Turnstile(desk)
+
+    @router.get("", summary="Dead letters", responses=_problems(422, 503))
+    def letters(
+        reason: ReasonQuery = None,
+        provider: ProviderQuery = None,
+        symbol: SymbolQuery = None,
+        since: SinceQuery = None,
+        limit: Limit = 100,
+    ) -> LettersAnswer:
+        """What was refused, the newest first, without its bytes. Letters are kept for 7 days."""
+        wanted = _filter(reason, provider, symbol, since)
+        return LettersAnswer.of(at_desk.ask(lambda held: held.letters(wanted, limit)))
+
+    @router.get("/groups", summary="Dead letters by reason and provider", responses=_problems(422, 503))
+    def groups(
+        reason: ReasonQuery = None,
+        provider: ProviderQuery = None,
+        symbol: SymbolQuery = None,
+        since: SinceQuery = None,
+    ) -> GroupsAnswer:
+        """How many there are, when the first and the last was refused, and an example of each; the largest first."""
+        wanted = _filter(reason, provider, symbol, since)
+        return GroupsAnswer.of(at_desk.ask(lambda held: held.groups(wanted)))
+
+    @router.get("/{letter_id}", summary="One dead letter", responses=_problems(404, 422, 503))
+    def letter(letter_id: Id) -> LetterAnswer:
+        """A letter with its bytes: as text where they are UTF-8, else in Base64."""
+        place = _place("letter_id", letter_id)
+        found = at_desk.ask(lambda held: held.letter(place))
+        if found is None:
+            detail = f"There is no dead letter {letter_id}, or none any more: they are kept for 7 days."
+            raise Problem(404, "no-dead-letter", "No such dead letter", detail)
+        return LetterAnswer.of(found)
+
+    @router.post("/reinject", summary="Put dead letters back", responses=_problems(422, 503))
+    def reinject(request: ReinjectRequest) -> ReinjectionAnswer:
+        """Reads letters with today's adapters and publishes what passes, each trade exactly once; lateness is waived.
+
+        Name ids, or at least one part of a filter; of a filter's letters the newest 10,000 are taken that have not been
+        put back yet. With `dry_run` nothing is published.
+        """
+        which = [_place("ids", each) for each in request.ids] if request.ids else _wanted(request)
+        if request.ids and _wanted(request) != LetterFilter():
+            raise invalid_parameter("ids", "name ids or a filter, not both")
+        if which == LetterFilter():
+            raise invalid_parameter("ids", "name ids, or a filter by reason, provider, symbol or since")
+        return ReinjectionAnswer.of(at_desk.ask(lambda held: held.reinject(which, dry_run=request.dry_run)))
+
+    return router
+
+
+class _Turnstile:
+    """Lets few at the desk at once, so that they can't take every thread of the server."""
+
+    def __init__(self, desk: DeadLetterDesk) -> None:
+        self._desk = desk
+        self._free = threading.BoundedSemaphore(_AT_ONCE)
+
+    def ask(self, question: Callable[[DeadLetterDesk], T]) -> T:
+        with self._entered():
+            try:
+                return question(self._desk)
+            except BusError as error:
+                raise _unavailable("Kafka", error) from error
+            except StoreUnavailableError as error:
+                raise _unavailable("The database", error) from error
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        if not self._free.acquire(timeout=_BUSY_SECONDS):
+            detail = "Others are looking through the dead letters; try again shortly."
+            raise Problem(503, "dead-letters-busy", "Dead letters busy", detail)
+        try:
+            yield
+        finally:
+            self._free.release()
+
+
+def _unavailable(who: str, error: Exception) -> Problem:
+    return Problem(
+        503, "dead-letters-unavailable", "Dead letters unavailable", f"{who} can't answer now: {error}. Try again."
+    )
+
+
+def _wanted(request: ReinjectRequest) -> LetterFilter:
+    return _filter(request.reason, request.provider, request.symbol, request.since)
+
+
+def _filter(reason: Reason | None, provider: str | None, symbol: str | None, since: str | None) -> LetterFilter:
+    return LetterFilter(
+        reason=reason,
+        provider=provider,
+        symbol=symbol.upper() if symbol else None,
+        since_us=parse_time("since", since),
+    )
+
+
+def _place(name: str, text: str) -> LetterId:
+    try:
+        return LetterId.parse(text)
+    except ValueError as error:
+        raise invalid_parameter(name, str(error)) from None
+
+
+def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    texts = {404: "No such letter", 422: "A parameter is wrong", 503: "Kafka or the database is away, or busy"}
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}}}
+    return {status: {"description": texts[status], "content": content} for status in statuses}
