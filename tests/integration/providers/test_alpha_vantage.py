@@ -156,7 +156,7 @@ async def test_the_days_quota_lasts_the_day() -> None:
         pauses = [wait for wait in rest.waits if wait > 60]
     # Three at once; 22 more until midnight, 13 hours later; the next after it.
     assert len(pauses) == 23
-    assert max(pauses) - min(pauses) < 60
+    assert max(pauses) < 1.1 * min(pauses)
     assert rest.clock.time_us - NOW_US == pytest.approx(13 * 3_600_000_000, rel=0.01)
 
 
