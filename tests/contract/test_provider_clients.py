@@ -1,9 +1,9 @@
 """The port `Provider`, the same suite on every adapter, each against a small server of its protocol."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -35,6 +35,7 @@ class Protocol:
     create: Callable[..., Provider]
     greet: Handler
     trade: Callable[[str], bytes]
+    symbol_names: Mapping[str, str] = field(default_factory=dict)
 
     def wrong(self) -> bytes:
         """A trade with a negative price."""
@@ -80,7 +81,7 @@ def template_trade(trade_id: str) -> bytes:
 
 PROTOCOLS = {
     "polygon": Protocol(polygon.create, greet_polygon, polygon_trade),
-    "binance": Protocol(binance.create, greet_binance, binance_trade),
+    "binance": Protocol(binance.create, greet_binance, binance_trade, {"IBM": "IBM", "BAC": "BAC"}),
     "template": Protocol(template.create, greet_template, template_trade),
 }
 
@@ -102,7 +103,7 @@ def make(protocol: Protocol, url: str, states: list[str] | None = None) -> Provi
         if states is not None:
             states.append(kind)
 
-    endpoint = ProviderSettings(websocket_url=url, rest_url="", api_key=KEY)
+    endpoint = ProviderSettings(websocket_url=url, rest_url="", api_key=KEY, symbol_names=dict(protocol.symbol_names))
     settings = Settings(symbols=["IBM", "BAC"], ingest={"max_frame_bytes": LIMIT})
     return protocol.create(endpoint, settings, FakeClock(NOW), note)
 
@@ -221,7 +222,7 @@ async def test_a_secret_the_provider_echoes_is_not_shown(protocol: Protocol) -> 
     assert b"[redacted]" in refusal.raw
 
 
-@pytest.mark.parametrize(("status", "retriable"), [(401, False), (403, False), (429, False), (503, True)])
+@pytest.mark.parametrize(("status", "retriable"), [(401, False), (429, True), (503, True)])
 async def test_a_refused_handshake_says_whether_to_try_again(protocol: Protocol, status: int, retriable: bool) -> None:
     async def answer(connection: ServerConnection, _request: object) -> object:
         return connection.respond(status, KEY)

@@ -18,7 +18,9 @@ from marketstream.providers.binance.client import BinanceProvider
 from marketstream.providers.binance.config import BinanceConfig
 from marketstream.providers.polygon.client import PolygonProvider
 from marketstream.providers.polygon.config import PolygonConfig
+from marketstream.providers.symbology import Symbology
 from marketstream.providers.websocket import SocketConfig
+from marketstream.settings import ProviderSettings, Settings
 from marketstream.testing.fakes import FakeClock
 
 NOW = 1_700_000_000_000_000
@@ -43,12 +45,13 @@ def socket(provider: str, url: str) -> SocketConfig:
 
 
 def polygon_config(url: str, *symbols: str) -> PolygonConfig:
-    return PolygonConfig(socket=socket("polygon", url), symbols=symbols or ("IBM",))
+    endpoint = ProviderSettings(websocket_url=url, rest_url="", api_key=KEY)
+    return PolygonConfig.of(endpoint, Settings(symbols=list(symbols) or ["IBM"]))
 
 
 def binance_config(url: str, symbols: int) -> BinanceConfig:
-    names = tuple(f"S{number}USDT" for number in range(symbols))
-    return BinanceConfig(socket=socket("binance", url), symbols=names, request_pause_seconds=0.01)
+    names = Symbology.of("binance", [f"S{number}USDT" for number in range(symbols)], {}, lambda name, _: name)
+    return BinanceConfig(socket=socket("binance", url), names=names, request_pause_seconds=0.01)
 
 
 def status(name: str, message: str = "") -> str:
@@ -205,14 +208,34 @@ async def test_binance_must_answer_a_request_in_time() -> None:
             await ticks(BinanceProvider(config, FakeClock(NOW)))
 
 
-async def test_binance_announcing_its_end_ends_the_stream() -> None:
+async def test_binance_announcing_its_end_is_replaced_before_it_ends() -> None:
+    served: list[ServerConnection] = []
+    states: list[str] = []
+    replaced = asyncio.Event()
+
     async def handle(connection: ServerConnection) -> None:
-        await connection.send(agg_trade(1))
-        await connection.send('{"e":"serverShutdown","E":1770123456789}')
-        await connection.wait_closed()
+        served.append(connection)
+        if len(served) == 1:
+            await connection.send(agg_trade(1))
+            await connection.send('{"e":"serverShutdown","E":1770123456789}')
+            await replaced.wait()
+            await connection.send(agg_trade(2))
+            await connection.wait_closed()
+        else:
+            replaced.set()
+            await connection.send(agg_trade(2))
+            await served[0].wait_closed()
+            await connection.send(agg_trade(3))
+
+    async def note(kind: str, _detail: str) -> None:
+        states.append(kind)
 
     async with listening(handle) as url:
-        assert len(await ticks(BinanceProvider(binance_config(url, 1), FakeClock(NOW)))) == 1
+        config = replace(binance_config(url, 1), overlap_seconds=0.05)
+        received = await ticks(BinanceProvider(config, FakeClock(NOW), note))
+    assert len(served) == 2
+    assert [tick.sequence for tick in received] == [1, 2, 2, 3]
+    assert states == ["connected", "subscribed", "rotated"]
 
 
 async def test_pings_are_answered() -> None:

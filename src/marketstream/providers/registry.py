@@ -7,6 +7,7 @@ from marketstream.ports import Clock, Provider
 from marketstream.providers.alpha_vantage import client as alpha_vantage
 from marketstream.providers.auto import Feed
 from marketstream.providers.binance import client as binance
+from marketstream.providers.binance_usdm import client as binance_usdm
 from marketstream.providers.finage import client as finage
 from marketstream.providers.finazon import client as finazon
 from marketstream.providers.fmp import client as fmp
@@ -19,6 +20,7 @@ Factory = Callable[[ProviderSettings, Settings, Clock, StateListener], Provider]
 FACTORIES: dict[str, Factory] = {
     "alpha_vantage": alpha_vantage.create,
     "binance": binance.create,
+    "binance_usdm": binance_usdm.create,
     "finazon": finazon.create,
     "finage": finage.create,
     "fmp": fmp.create,

@@ -17,7 +17,7 @@ from marketstream.domain.outcomes import Parsed, Reason, Rejected
 from marketstream.observability import metrics
 from marketstream.ports import Clock, Frame
 from marketstream.providers.faults import Source
-from marketstream.providers.rest import default_refusal
+from marketstream.providers.rest import FindRefusal, default_refusal
 
 # What may be read from the wire; beyond it the connection ends, since the rest can't be skipped.
 WIRE_LIMIT_BYTES = 16 * 1024 * 1024
@@ -40,12 +40,14 @@ class SocketConfig:
         url: The WebSocket address, with path and query.
         max_frame_bytes: Larger frames are refused as oversized; the connection goes on.
         secret: Never shown: replaced in errors and in dead letters wherever the provider echoes it.
+        find_refusal: Reads refusals of the handshake, where HTTP's own meaning isn't the provider's.
     """
 
     provider: str
     url: str
     max_frame_bytes: int
     secret: SecretStr
+    find_refusal: FindRefusal | None = None
 
 
 class FeedSocket:
@@ -190,8 +192,10 @@ class FeedSocket:
 
     def _refused_by(self, error: InvalidStatus) -> ProviderError:
         headers = {name.lower(): value for name, value in error.response.headers.raw_items()}
-        refusal = default_refusal(error.response.status_code, headers)
-        message = f"refused the connection with HTTP {error.response.status_code}"
+        status, body = error.response.status_code, bytes(error.response.body or b"")
+        own = self._config.find_refusal
+        refusal = (own(status, headers, body) if own else None) or default_refusal(status, headers)
         if refusal is None:
-            return self.error(message)
+            return self.error(f"refused the connection with HTTP {status}")
+        message = f"refused the connection: {refusal.message}"
         return self.error(message, refusal.fault, refusal.retry_after_seconds)

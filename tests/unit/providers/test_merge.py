@@ -86,8 +86,9 @@ async def test_a_reader_that_leaves_closes_all() -> None:
 async def test_a_cancelled_reader_closes_all() -> None:
     sources = [Source("a", 1, stays=True), Source("b", 1, stays=True)]
     task = asyncio.create_task(read(*sources))
-    while sum(source.given for source in sources) < 2:
+    for _ in range(20):
         await asyncio.sleep(0)
+    assert [source.given for source in sources] == [1, 1]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert_all_closed(*sources)

@@ -1,1 +1,1 @@
-"""Binance spot: aggregate trades over its public WebSocket streams; no key needed."""
+"""Binance spot over its public WebSocket streams and REST; no key needed. `binance_usdm` builds on it."""

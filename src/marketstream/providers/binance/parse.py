@@ -1,47 +1,76 @@
-"""Binance spot frames into ticks: pure, one `TypeAdapter` straight from the frame's bytes.
+"""Binance frames into ticks, quotes and bars: pure, one `TypeAdapter` each straight from the frame's bytes.
 
-Aggregate trades become ticks, bare or wrapped by a combined stream as `{"stream": …, "data": …}`. Ignored are other
-events: by the stream's name where a frame is wrapped, by `e` where it is bare; and replies to our own requests, which
-`read_control` reads. Everything else is refused.
+Aggregate trades, best bids and asks (`bookTicker`) and klines are read, bare or wrapped by a combined stream as
+`{"stream": …, "data": …}`. Ignored are other events: by the stream's name where a frame is wrapped, by `e` where it is
+bare; and replies to our own requests, which `read_control` reads. Everything else is refused.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
-from marketstream.domain.market import Tick
+from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.domain.outcomes import Parsed, Reason
-from marketstream.providers.faults import Source, explain, number_reason, read_symbol
-from marketstream.providers.fields import NumericText, Sequence64, StrictBool, SymbolText, TimeMs
+from marketstream.providers.bars import BarError
+from marketstream.providers.binance.events import (
+    BarEvent,
+    QuoteEvent,
+    TradeEvent,
+    bar_doubt,
+    bar_of_event,
+    quote_doubt,
+    quote_of_event,
+    tick_of_event,
+    trade_doubt,
+)
+from marketstream.providers.faults import Source, explain, read_symbol
 from marketstream.providers.symbology import PLAIN, Symbology
 
 NAME = "binance"
-_EVENT = "aggTrade"
-_RANGE_REASONS = {"T": Reason.TIME_OUT_OF_RANGE}
 _REPLY_KEYS = {"result", "error", "code"}
+_QUOTE_KEYS = {"u", "s", "b", "B", "a", "A"}
 _SHUTDOWN = "serverShutdown"
+_HINT_BYTES = 64  # holds the name of the stream, which comes first in a wrapped frame
+_StreamName = Annotated[str, Field(strict=True)]
 
 
-class _Trade(TypedDict):
-    e: Literal["aggTrade"]
-    s: SymbolText
-    a: Sequence64  # consecutive per symbol
-    p: NumericText
-    q: NumericText
-    T: TimeMs
-    m: StrictBool  # the buyer is the maker, so the taker sold
+class _CombinedTrade(TypedDict):
+    stream: _StreamName
+    data: TradeEvent
 
 
-class _Combined(TypedDict):
-    stream: Annotated[str, Field(strict=True)]
-    data: _Trade
+class _CombinedQuote(TypedDict):
+    stream: _StreamName
+    data: QuoteEvent
 
 
-_COMBINED = TypeAdapter(_Combined)
-_TRADE = TypeAdapter(_Trade)
+class _CombinedBar(TypedDict):
+    stream: _StreamName
+    data: BarEvent
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """One kind of event.
+
+    Attributes:
+        combined: Reads a wrapped one.
+        bare: Reads a bare one.
+        make: The value of a read one, of the moment it was received, the canonical symbols and the provider; None
+            where there is nothing in it.
+        doubt: What is wrong with a read one whose value could not be made.
+        range_reasons: By field, what a number out of its range means.
+    """
+
+    combined: TypeAdapter[Any]
+    bare: TypeAdapter[Any]
+    make: Callable[[Any, int, Symbology, str], Tick | Quote | Bar | None]
+    doubt: Callable[[Any], Reason]
+    range_reasons: Mapping[str, Reason]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +85,28 @@ class Shutdown:
     """The server is about to close the connection and asks to connect anew."""
 
 
-def parse_frame(raw: bytes | str, received_time_us: int, names: Symbology = PLAIN) -> list[Parsed]:
-    """The trade or refusal of one frame; empty for frames that hold neither. Never raises on bad data.
+def parse_frame(
+    raw: bytes | str, received_time_us: int, names: Symbology = PLAIN, provider: str = NAME
+) -> list[Parsed]:
+    """The value or refusal of one frame; empty for frames that hold neither. Never raises on bad data.
 
     Args:
         raw: The frame as received.
         received_time_us: When it left our socket, µs UTC.
         names: The canonical symbols.
+        provider: On whose market.
     """
     data = raw.encode(errors="surrogatepass") if isinstance(raw, str) else raw
+    kind = _hinted(data)
     try:
-        return [_tick(_COMBINED.validate_json(data)["data"], received_time_us, names)]
-    except ValueError:  # pydantic's ValidationError, or Tick's refusal of a number
-        return _by_kind(data, Source(NAME, received_time_us), names)
+        value = kind.make(kind.combined.validate_json(data)["data"], received_time_us, names, provider)
+    except ValueError:  # pydantic's ValidationError, or the value's refusal of a number
+        return _by_kind(data, Source(provider, received_time_us), names)
+    return [value] if value else []
 
 
 def read_control(raw: bytes) -> Reply | Shutdown | None:
-    """The frame's control message, if it is one. Ask only of frames without a trade."""
+    """The frame's control message, if it is one. Ask only of frames without a value."""
     try:
         frame = from_json(raw)
     except ValueError:
@@ -88,20 +122,38 @@ def read_control(raw: bytes) -> Reply | Shutdown | None:
     return Reply(None if error is None else str(error))
 
 
-def _tick(trade: _Trade, received_time_us: int, names: Symbology) -> Tick:
-    return Tick(
-        symbol=names.canonical(trade["s"]),
-        price=float(trade["p"]),
-        size=float(trade["q"]),
-        event_time_us=trade["T"] * 1_000,
-        received_time_us=received_time_us,
-        provider=NAME,
-        trade_id=str(trade["a"]),
-        sequence=trade["a"],
-        asset_class="crypto",
-        exchange=NAME,
-        side="sell" if trade["m"] else "buy",
-    )
+_TRADES = _Kind(
+    combined=TypeAdapter(_CombinedTrade),
+    bare=TypeAdapter(TradeEvent),
+    make=tick_of_event,
+    doubt=trade_doubt,
+    range_reasons={"T": Reason.TIME_OUT_OF_RANGE},
+)
+_QUOTES = _Kind(
+    combined=TypeAdapter(_CombinedQuote),
+    bare=TypeAdapter(QuoteEvent),
+    make=quote_of_event,
+    doubt=quote_doubt,
+    range_reasons={"T": Reason.TIME_OUT_OF_RANGE},
+)
+_BARS = _Kind(
+    combined=TypeAdapter(_CombinedBar),
+    bare=TypeAdapter(BarEvent),
+    make=bar_of_event,
+    doubt=bar_doubt,
+    range_reasons={"t": Reason.TIME_OUT_OF_RANGE, "E": Reason.TIME_OUT_OF_RANGE},
+)
+_KINDS = {"aggTrade": _TRADES, "bookTicker": _QUOTES, "kline": _BARS}
+
+
+def _hinted(data: bytes) -> _Kind:
+    """The kind a wrapped frame most likely is; a wrong guess costs time only."""
+    start = data[:_HINT_BYTES]
+    if b"@aggTrade" in start:
+        return _TRADES
+    if b"@bookTicker" in start:
+        return _QUOTES
+    return _BARS if b"@kline" in start else _TRADES
 
 
 def _by_kind(data: bytes, source: Source, names: Symbology) -> list[Parsed]:
@@ -109,31 +161,36 @@ def _by_kind(data: bytes, source: Source, names: Symbology) -> list[Parsed]:
         frame = from_json(data)
     except ValueError as error:
         return [source.rejected(data, Reason.MALFORMED, f"Invalid JSON: {error}")]
-    kind = _kind(frame)
-    if kind == _EVENT:
-        return [_outcome(data, "stream" in frame, source, names)]
-    return [] if kind else [source.rejected(data, Reason.MALFORMED, "neither an event, a stream nor a reply")]
+    name = _kind_name(frame)
+    if name is None:
+        return [source.rejected(data, Reason.MALFORMED, "neither an event, a stream nor a reply")]
+    kind = _KINDS.get(name)
+    return [] if kind is None else _outcome(data, kind, "stream" in frame, source, names)
 
 
-def _kind(frame: Any) -> str | None:
-    """The event's name; None for what Binance never sends."""
+def _kind_name(frame: Any) -> str | None:
+    """The event's name, without what a stream's name adds to it; None for what Binance never sends."""
     if not isinstance(frame, dict):
         return None
     stream, event = frame.get("stream"), frame.get("e")
     if isinstance(stream, str) and "data" in frame:
-        return stream.partition("@")[2].partition("@")[0] or stream or None
+        return stream.partition("@")[2].partition("@")[0].partition("_")[0] or stream or None
     if isinstance(event, str):
         return event or None
+    if frame.keys() >= _QUOTE_KEYS:
+        return "bookTicker"
     return "reply" if _REPLY_KEYS & frame.keys() else None
 
 
-def _outcome(data: bytes, combined: bool, source: Source, names: Symbology) -> Parsed:
+def _outcome(data: bytes, kind: _Kind, combined: bool, source: Source, names: Symbology) -> list[Parsed]:
     symbol = read_symbol(data, *(("data", "s") if combined else ("s",)))
     try:
-        trade = _COMBINED.validate_json(data)["data"] if combined else _TRADE.validate_json(data)
+        event = kind.combined.validate_json(data)["data"] if combined else kind.bare.validate_json(data)
     except ValidationError as error:
-        return source.rejected(data, *explain(error, _RANGE_REASONS), symbol)
+        return [source.rejected(data, *explain(error, kind.range_reasons), symbol)]
     try:
-        return _tick(trade, source.received_time_us, names)
+        value = kind.make(event, source.received_time_us, names, source.provider)
     except ValueError as error:
-        return source.rejected(data, number_reason(float(trade["p"]), float(trade["q"])), str(error), symbol)
+        reason = error.reason if isinstance(error, BarError) else kind.doubt(event)
+        return [source.rejected(data, reason, str(error), symbol)]
+    return [value] if value else []
