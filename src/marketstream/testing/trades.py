@@ -1,7 +1,8 @@
 """Trade files: reads them for replay and writes them.
 
 CSV (also gzipped) or Parquet. Columns: `event_time_us`, `symbol`, `price`, `size`; where present also `exchange`,
-`side`, `sequence` (order within the symbol) and `sale_condition` (hexadecimal flags). Others are ignored.
+`side`, `sequence` (order within the symbol) and `sale_condition` (hexadecimal flags). Others are ignored. Trades are
+numbered anew in that order, from 1 within each symbol and without a hole, so that a number left out proves a gap.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +25,7 @@ _LOOP_STEP_US = 60_000_000
 class RecordedTrades:
     """A trade file's content, in the order it is replayed.
 
-    Each symbol's trades keep their sequence; symbols are merged by event time, then by name. A trade whose time lies
+    Each symbol's trades keep their order; symbols are merged by event time, then by name. A trade whose time lies
     before that of its symbol's previous one came late, and is replayed late: after that one, with its own time.
 
     Attributes:
@@ -61,17 +62,15 @@ class RecordedTrades:
         """The trades, a few thousand at a time.
 
         Looping never ends. Each round shifts all times by the file's span rounded up to whole minutes, so that time
-        never goes back and a trade at a minute's edge stays at one, and all sequences by the file's range of them, so
-        that trade ids stay unique.
+        never goes back and a trade at a minute's edge stays at one; sequences and trade ids count on.
         """
         span = self.last_event_time_us - self.first_event_time_us
         time_step = (span // _LOOP_STEP_US + 1) * _LOOP_STEP_US
-        sequences = self.frame["sequence"]
-        sequence_step = int(sequences.max()) - int(sequences.min()) + 1  # type: ignore[arg-type]  # as above
+        frame = self.frame.with_columns(loop_step=pl.len().over("symbol"))
         loops = 0
         while loop or loops == 0:
-            for rows in self.frame.iter_slices(CHUNK_TRADES):
-                yield _shifted(rows, loops * time_step, loops * sequence_step)
+            for rows in frame.iter_slices(CHUNK_TRADES):
+                yield _shifted(rows, loops * time_step, loops)
             loops += 1
 
 
@@ -171,15 +170,18 @@ def _check_values(path: Path, frame: pl.DataFrame) -> None:
 def _in_replay_order(frame: pl.DataFrame) -> pl.DataFrame:
     return (
         frame.sort("symbol", "sequence", maintain_order=True)
-        .with_columns(sent_us=pl.col("event_time_us").cum_max().over("symbol"))
+        .with_columns(
+            sequence=pl.int_range(1, pl.len() + 1).over("symbol"),
+            sent_us=pl.col("event_time_us").cum_max().over("symbol"),
+        )
         .sort("sent_us", maintain_order=True)
         .drop("sent_us")
         .rename({"sale_condition": "conditions"})
     )
 
 
-def _shifted(rows: pl.DataFrame, time_shift_us: int, sequence_shift: int) -> list[MarketTrade]:
-    sequences = (rows["sequence"] + sequence_shift).to_list()
+def _shifted(rows: pl.DataFrame, time_shift_us: int, loops: int) -> list[MarketTrade]:
+    sequences = (rows["sequence"] + rows["loop_step"] * loops).to_list()
     conditions = {flags: _bits(flags) for flags in rows["conditions"].unique()}
     return list(
         map(

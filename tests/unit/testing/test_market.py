@@ -7,7 +7,7 @@ import pytest
 
 from marketstream.testing.arrivals import crypto_curve, equity_curve
 from marketstream.testing.instruments import instrument
-from marketstream.testing.market import SIZE_SIGMA, Market
+from marketstream.testing.market import SIZE_SIGMA, ArrivalKind, Market
 from marketstream.testing.market_trade import MarketTrade
 
 MIDNIGHT_US = 1_704_153_600_000_000  # 2024-01-02 00:00 UTC
@@ -108,3 +108,16 @@ def test_even_arrivals_are_exactly_spaced_and_share_equally() -> None:
 def test_an_impossible_market_is_refused(symbols: tuple[str, ...], rate: float) -> None:
     with pytest.raises(ValueError, match=r"a market needs|ticks_per_second"):
         Market(symbols, rate)
+
+
+@pytest.mark.parametrize("arrivals", ["clustered", "even"])
+def test_each_symbols_numbers_count_on_from_the_start_without_a_hole(arrivals: ArrivalKind) -> None:
+    start_us = 1_700_000_000_000_000
+    numbers: dict[str, list[int]] = {}
+    for chunk in islice(Market(("BTCUSDT", "ETHUSDT", "IBM"), 300.0, arrivals=arrivals).chunks(start_us), 20):
+        for trade in chunk:
+            assert trade.trade_id == str(trade.sequence)
+            numbers.setdefault(trade.symbol, []).append(trade.sequence)
+    assert len(numbers) == 3
+    for sequences in numbers.values():
+        assert sequences == list(range(start_us, start_us + len(sequences)))

@@ -28,17 +28,17 @@ def test_reads_the_columns_of_a_recording(tmp_path: Path) -> None:
         gzip.compress((HEADER + "1381132800614000,BAC,13.94,500,P,20002020,0,0\n1,IBM,2,0.5,,,1,0\n").encode())
     )
     ibm, bac = all_trades(read_trades(path))
-    assert bac == MarketTrade("BAC", 13.94, 500.0, 1_381_132_800_614_000, "P", None, "0", 0, (5, 13, 29))
-    assert ibm == MarketTrade("IBM", 2.0, 0.5, 1, None, None, "0", 0, ())
+    assert bac == MarketTrade("BAC", 13.94, 500.0, 1_381_132_800_614_000, "P", None, "1", 1, (5, 13, 29))
+    assert ibm == MarketTrade("IBM", 2.0, 0.5, 1, None, None, "1", 1, ())
 
 
 def test_four_columns_are_enough_and_rows_number_themselves(tmp_path: Path) -> None:
     path = tmp_path / "trades.csv"
     path.write_text("price,size,symbol,event_time_us\n1,1,A,5\n2,1,B,4\n3,1,A,5\n")
     assert [(trade.symbol, trade.price, trade.sequence) for trade in all_trades(read_trades(path))] == [
-        ("B", 2.0, 0),
-        ("A", 1.0, 0),
-        ("A", 3.0, 1),
+        ("B", 2.0, 1),
+        ("A", 1.0, 1),
+        ("A", 3.0, 2),
     ]
 
 
@@ -51,12 +51,12 @@ def test_merges_by_time_keeps_each_symbols_sequence_and_replays_late_trades_late
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])
 def test_what_is_written_is_read_back(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"trades{suffix}"
-    given = [trade("A", number // 3, number, size=number / 7) for number in range(CHUNK_TRADES + 5)]
+    given = [trade("A", number // 3, number, size=number / 7) for number in range(1, CHUNK_TRADES + 6)]
     write_trades(path, given)
     recorded = read_trades(path)
     assert all_trades(recorded) == given
     assert recorded.symbols == ("A",)
-    assert (recorded.first_event_time_us, recorded.last_event_time_us) == (0, (CHUNK_TRADES + 4) // 3)
+    assert (recorded.first_event_time_us, recorded.last_event_time_us) == (0, (CHUNK_TRADES + 5) // 3)
 
 
 def test_each_loop_is_later_by_whole_minutes_with_new_ids() -> None:
@@ -68,7 +68,19 @@ def test_each_loop_is_later_by_whole_minutes_with_new_ids() -> None:
     assert len({(trade.symbol, trade.trade_id) for trade in trades}) == 9
     for symbol in ("A", "B"):
         sequences = [trade.sequence for trade in trades if trade.symbol == symbol]
-        assert sequences == sorted(sequences)
+        assert sequences == list(range(1, len(sequences) + 1))
+
+
+def test_holes_in_a_files_sequences_are_closed() -> None:
+    given = [trade("A", 1, 70), trade("A", 2, 7), trade("B", 3, 5), trade("A", 4, 700)]
+    replayed = all_trades(RecordedTrades.of(given))
+    assert sorted((each.symbol, each.sequence, each.trade_id) for each in replayed) == [
+        ("A", 1, "1"),
+        ("A", 2, "2"),
+        ("A", 3, "3"),
+        ("B", 1, "1"),
+    ]
+    assert [each.event_time_us for each in replayed if each.symbol == "A"] == [2, 1, 4]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +126,7 @@ def test_the_shared_recording_is_replayed_row_for_row() -> None:
     trades = all_trades(read_trades(path))
     assert len(trades) == rows.height
     for symbol in ("IBM", "BAC"):
-        expected = rows.filter(symbol=symbol).select("event_time_us", "price", "size", "sequence").rows()
-        assert [
-            (each.event_time_us, each.price, each.size, each.sequence) for each in trades if each.symbol == symbol
-        ] == expected
+        expected = rows.filter(symbol=symbol).sort("sequence").select("event_time_us", "price", "size").rows()
+        own = [each for each in trades if each.symbol == symbol]
+        assert [(each.event_time_us, each.price, each.size) for each in own] == expected
+        assert [each.sequence for each in own] == list(range(1, len(own) + 1))

@@ -4,14 +4,10 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from marketstream.providers.auto import REPLAY_PATHS
-from marketstream.testing.replay import alpha_vantage, binance, finazon, polygon
+from marketstream.testing.replay import alpha_vantage, binance, finage, finazon, fmp, polygon
 from marketstream.testing.replay.conversation import Conversation
 from marketstream.testing.replay.dialect import Dialect, RestReply, RestRequest, Rules
 from marketstream.testing.replay.history import PlayedHistory
-
-
-def _polygon(path: str, rules: Rules) -> Conversation:
-    return polygon.PolygonConversation(rules.accepts_key)
 
 
 def _binance(path: str, rules: Rules) -> Conversation:
@@ -25,17 +21,11 @@ def _no_reply(request: RestRequest, history: PlayedHistory, rules: Rules) -> Res
 # The first that speaks a path takes it; a path that none speaks is Polygon's.
 DIALECTS: Sequence[Dialect] = (
     alpha_vantage.DIALECT,
+    finage.DIALECT,
     finazon.DIALECT,
+    fmp.DIALECT,
     Dialect(provider="binance", speaks=binance.speaks, converse=_binance, serves=lambda _path: False, reply=_no_reply),
-    Dialect(
-        provider="polygon",
-        speaks=lambda path: urlsplit(path).path == REPLAY_PATHS["polygon"],
-        converse=_polygon,
-        serves=lambda _path: False,
-        reply=_no_reply,
-    ),
-    finazon.DIALECT,
-    alpha_vantage.DIALECT,
+    polygon.DIALECT,
 )
 _BY_PROVIDER = {dialect.provider: dialect for dialect in DIALECTS}
 PROVIDERS = tuple(REPLAY_PATHS)

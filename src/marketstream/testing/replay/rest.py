@@ -80,7 +80,7 @@ def _played(asked: RestRequest, history: PlayedHistory) -> RestReply:
         first, limit = int(asked.query.get("from", 0)), int(asked.query.get("limit", PLAYED_LIMIT))
     except ValueError:
         return RestReply(b'{"error":"from and limit are integers"}', HTTPStatus.BAD_REQUEST)
-    sequences = [trade.sequence for trade in history.numbered_from(symbol, first, min(limit, PLAYED_LIMIT))]
+    sequences = [trade.sequence for trade in history.numbered_from(symbol, first, min(max(limit, 1), PLAYED_LIMIT))]
     following = sequences[-1] + 1 if sequences else None
     return RestReply(orjson.dumps({"symbol": symbol, "sequences": sequences, "next": following}))
 
