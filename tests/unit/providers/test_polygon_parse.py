@@ -5,11 +5,12 @@ from typing import Any
 import orjson
 import pytest
 
-from marketstream.domain.market import Tick
+from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.domain.outcomes import Reason, Rejected
 from marketstream.providers.polygon.parse import MAX_REFUSALS_PER_FRAME, Status, parse_frame, read_statuses
 
 RECEIVED = 1_536_036_818_790_123
+BAR_RECEIVED = 1_610_144_700_123_456
 TRADE = b'{"ev":"T","sym":"MSFT","x":4,"i":"12345","z":3,"p":114.125,"s":100,"c":[0,12],"t":1536036818784,"q":3681328}'
 QUOTE = (
     b'{"ev":"Q","sym":"MSFT","bx":4,"bp":114.125,"bs":100,"ax":7,"ap":114.128,"as":160,"c":0,"i":[604],'
@@ -32,9 +33,9 @@ def changed(**fields: Any) -> bytes:
     return orjson.dumps({name: value for name, value in trade.items() if value is not None})
 
 
-def replaced(old: bytes, new: bytes) -> bytes:
-    assert old in TRADE
-    return TRADE.replace(old, new)
+def replaced(old: bytes, new: bytes, event: bytes = TRADE) -> bytes:
+    assert old in event
+    return event.replace(old, new)
 
 
 def only_tick(event: bytes) -> Tick:
@@ -95,10 +96,113 @@ def test_the_last_of_a_duplicate_key_counts() -> None:
     assert only_tick(replaced(b'"p":114.125', b'"p":1,"p":"x","p":2.5')).price == 2.5
 
 
-@pytest.mark.parametrize("event", [QUOTE, MINUTE, STATUS, b'{"ev":"LULD","x":[]}'])
+@pytest.mark.parametrize("event", [STATUS, b'{"ev":"LULD","x":[]}', b'{"ev":"NOI","p":-1}'])
 def test_other_events_are_ignored(event: bytes) -> None:
     assert parse_frame(frame(event), RECEIVED) == []
     assert parse_frame(frame(event, TRADE), RECEIVED) == [only_tick(TRADE)]
+
+
+def test_a_quote_counts_shares_and_not_lots() -> None:
+    (quote,) = parse_frame(frame(QUOTE), RECEIVED)
+    assert quote == Quote(
+        symbol="MSFT",
+        bid_price=114.125,
+        bid_size=10_000.0,
+        ask_price=114.128,
+        ask_size=16_000.0,
+        event_time_us=1_536_036_818_784_000,
+        received_time_us=RECEIVED,
+        provider="polygon",
+        sequence=50_385_480,
+    )
+
+
+def test_a_quote_names_the_venue_where_both_sides_are_of_one() -> None:
+    (quote,) = parse_frame(frame(replaced(b'"ax":7', b'"ax":4', QUOTE)), RECEIVED)
+    assert isinstance(quote, Quote)
+    assert quote.exchange == "4"
+
+
+def test_a_minute_becomes_a_final_bar_with_its_own_average_price() -> None:
+    (bar,) = parse_frame(frame(MINUTE), BAR_RECEIVED)
+    assert bar == Bar(
+        symbol="GTE",
+        interval="1min",
+        start_us=1_610_144_640_000_000,
+        end_us=1_610_144_700_000_000,
+        open=0.4488,
+        high=0.4489,
+        low=0.4486,
+        close=0.4486,
+        volume=4_110.0,
+        vwap=0.4488,
+        trade_count=6,
+        last_event_time_us=1_610_144_699_999_999,
+        last_received_time_us=BAR_RECEIVED,
+        final=True,
+        revision=BAR_RECEIVED,
+        provider="polygon",
+    )
+
+
+def test_a_second_becomes_a_bar_of_a_second() -> None:
+    event = replaced(b'"AM"', b'"A"', replaced(b"1610144700000", b"1610144641000", MINUTE))
+    (bar,) = parse_frame(frame(event), BAR_RECEIVED)
+    assert isinstance(bar, Bar)
+    assert (bar.interval, bar.end_us - bar.start_us) == ("1s", 1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("volume", "average", "count"),
+    [(4_110, 685, 6), (100, 100, 1), (0, 0, 0), (5, 1, 0), (1_000_000, 100, 0), (7, 4, 2), (7, 3, 0)],
+)
+def test_trades_are_counted_only_where_their_average_size_leaves_one_number(
+    volume: int, average: int, count: int
+) -> None:
+    event = replaced(b'"z":685', b'"z":%d' % average, replaced(b'"v":4110', b'"v":%d' % volume, MINUTE))
+    (bar,) = parse_frame(frame(event), BAR_RECEIVED)
+    assert isinstance(bar, Bar)
+    assert bar.trade_count == count
+
+
+def test_a_bar_may_lack_what_only_some_have() -> None:
+    fields = orjson.loads(MINUTE)
+    del fields["vw"], fields["z"]
+    (bar,) = parse_frame(frame(orjson.dumps(fields)), BAR_RECEIVED)
+    assert isinstance(bar, Bar)
+    assert (bar.vwap, bar.trade_count) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("event", "reason"),
+    [
+        (replaced(b'"bp":114.125', b'"bp":0', QUOTE), Reason.NON_POSITIVE_PRICE),
+        (replaced(b'"ap":114.128', b'"ap":-1', QUOTE), Reason.NON_POSITIVE_PRICE),
+        (replaced(b'"ap":114.128', b'"ap":1e16', QUOTE), Reason.INVALID_FIELD),
+        (replaced(b'"as":160', b'"as":-1', QUOTE), Reason.NEGATIVE_SIZE),
+        (replaced(b'"bs":100', b'"bs":"1"', QUOTE), Reason.INVALID_FIELD),
+        (replaced(b"1536036818784", b"-5", QUOTE), Reason.TIME_OUT_OF_RANGE),
+        (replaced(b'"l":0.4486', b'"l":0.4487', MINUTE), Reason.INCONSISTENT_BAR),
+        (replaced(b'"h":0.4489', b'"h":NaN', MINUTE), Reason.NOT_FINITE),
+        (replaced(b'"o":0.4488', b'"o":0', MINUTE), Reason.NON_POSITIVE_PRICE),
+        (replaced(b'"v":4110', b'"v":-1', MINUTE), Reason.NEGATIVE_SIZE),
+        (replaced(b"1610144640000", b"1610144640001", MINUTE), Reason.INVALID_FIELD),
+        (replaced(b"1610144700000", b"1610144640000", MINUTE), Reason.INVALID_FIELD),
+        (replaced(b'"s":1610144640000', b'"s":-1', MINUTE), Reason.TIME_OUT_OF_RANGE),
+        (replaced(b'"c":0.4486', b'"c":null', MINUTE), Reason.INVALID_FIELD),
+    ],
+)
+def test_faults_of_quotes_and_bars_have_reasons(event: bytes, reason: Reason) -> None:
+    (refusal,) = parse_frame(frame(event), BAR_RECEIVED)
+    assert isinstance(refusal, Rejected)
+    assert (refusal.reason, refusal.raw) == (reason, event)
+    assert refusal.symbol in ("MSFT", "GTE")
+
+
+def test_all_kinds_share_a_frame_in_their_order() -> None:
+    outcomes = parse_frame(frame(QUOTE, TRADE, STATUS, MINUTE, changed(p=-1), TRADE), BAR_RECEIVED)
+    assert [type(outcome) for outcome in outcomes] == [Quote, Tick, Bar, Rejected, Tick]
+    assert [type(outcome) for outcome in parse_frame(frame(QUOTE, TRADE, MINUTE), BAR_RECEIVED)] == [Quote, Tick, Bar]
 
 
 def test_an_empty_frame_holds_nothing() -> None:

@@ -1,1 +1,1 @@
-"""Polygon, now Massive: US stocks' trades over its WebSocket API."""
+"""Polygon, now Massive: US stocks' trades, quotes and bars over its WebSocket API, and their past over its REST API."""

@@ -1,18 +1,21 @@
-"""Polygon / Massive frames into ticks: pure, one `TypeAdapter` straight from the frame's bytes.
+"""Polygon / Massive frames into trades, quotes and bars: pure, one `TypeAdapter` straight from the frame's bytes.
 
-Every frame is a JSON array of events told apart by `ev`. Trades (`T`) become ticks; every other kind of event, known or
-not, is ignored, since providers add kinds without notice. What is no array of objects with a textual `ev` is refused.
-Of an array with a bad element the good elements pass and the bad one is refused with its own bytes.
+Every frame is a JSON array of events told apart by `ev`: trades (`T`), quotes (`Q`), bars of a minute and of a second
+(`AM`, `A`). Every other kind of event, known or not, is ignored, since providers add kinds without notice. What is no
+array of objects with a textual `ev` is refused. Of an array with a bad element the good elements pass and the bad one
+is refused with its own bytes.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Literal, NotRequired
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
 
-from marketstream.domain.market import Tick
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.domain.outcomes import Parsed, Reason, Rejected
+from marketstream.providers.bars import BarError, Numbers, closed, provider_bar
 from marketstream.providers.faults import Source, explain, number_reason, read_symbol
 from marketstream.providers.fields import (
     IdentifierText,
@@ -28,10 +31,22 @@ from marketstream.providers.frames import split_array
 from marketstream.providers.symbology import PLAIN, Symbology
 
 NAME = "polygon"
-_RANGE_REASONS = {
-    "p": Reason.NON_POSITIVE_PRICE,
-    "s": Reason.NEGATIVE_SIZE,
+INTERVALS = {"AM": Interval.parse("1min"), "A": Interval.parse("1s")}
+_ROUND_LOT = 100.0  # quotes' sizes count lots
+_PRICES = dict.fromkeys(("p", "bp", "ap", "o", "h", "l", "c", "vw"), Reason.NON_POSITIVE_PRICE)
+# What a number out of its range means, by event and wire field; `s` is a trade's size and a bar's start.
+_TRADE_REASONS = {**_PRICES, "s": Reason.NEGATIVE_SIZE, "t": Reason.TIME_OUT_OF_RANGE}
+_QUOTE_REASONS = {
+    **_PRICES,
+    "bs": Reason.NEGATIVE_SIZE,
+    "as": Reason.NEGATIVE_SIZE,
     "t": Reason.TIME_OUT_OF_RANGE,
+}
+_BAR_REASONS = {
+    **_PRICES,
+    "v": Reason.NEGATIVE_SIZE,
+    "s": Reason.TIME_OUT_OF_RANGE,
+    "e": Reason.TIME_OUT_OF_RANGE,
 }
 # A frame of a megabyte could hold hundreds of thousands of bad elements; beyond this many they share one dead letter.
 MAX_REFUSALS_PER_FRAME = 1_000
@@ -51,6 +66,37 @@ class _Trade(TypedDict):
     c: NotRequired[list[SmallInt] | None]
 
 
+_Quote = TypedDict(  # `as` is a word of Python's
+    "_Quote",
+    {
+        "ev": Literal["Q"],
+        "sym": SymbolText,
+        "bp": PositiveNumber,
+        "ap": PositiveNumber,
+        "t": TimeMs,
+        "bs": NotRequired[NonNegativeNumber],
+        "as": NotRequired[NonNegativeNumber],
+        "bx": NotRequired[SmallInt],
+        "ax": NotRequired[SmallInt],
+        "q": NotRequired[Sequence64],
+    },
+)
+
+
+class _Aggregate(TypedDict):
+    ev: Literal["AM", "A"]
+    sym: SymbolText
+    o: PositiveNumber
+    h: PositiveNumber
+    l: PositiveNumber  # noqa: E741  # the wire's name
+    c: PositiveNumber
+    v: NonNegativeNumber
+    s: TimeMs
+    e: TimeMs
+    vw: NotRequired[PositiveNumber]  # of this bar; `a` is the day's
+    z: NotRequired[NonNegativeNumber]  # average size of a trade, without its fraction
+
+
 class _Event(TypedDict):
     ev: Annotated[str, Field(strict=True)]
 
@@ -61,8 +107,7 @@ class _Status(TypedDict):
     message: NotRequired[str]
 
 
-_TRADES = TypeAdapter(list[_Trade])
-_TRADE = TypeAdapter(_Trade)
+_EVENTS = TypeAdapter(list[Annotated[_Trade | _Quote | _Aggregate, Field(discriminator="ev")]])
 _EVENT = TypeAdapter(_Event)
 _STATUS = TypeAdapter(_Status)
 
@@ -76,7 +121,7 @@ class Status:
 
 
 def parse_frame(raw: bytes | str, received_time_us: int, names: Symbology = PLAIN) -> list[Parsed]:
-    """The trades and refusals of one frame, in its order. Never raises on bad data.
+    """The trades, quotes, bars and refusals of one frame, in its order. Never raises on bad data.
 
     Args:
         raw: The frame as received.
@@ -85,8 +130,8 @@ def parse_frame(raw: bytes | str, received_time_us: int, names: Symbology = PLAI
     """
     data = raw.encode(errors="surrogatepass") if isinstance(raw, str) else raw
     try:
-        return [_tick(trade, received_time_us, names) for trade in _TRADES.validate_json(data)]
-    except ValueError:  # pydantic's ValidationError, or Tick's refusal of a number
+        return [_KINDS[event["ev"]].read(event, received_time_us, names) for event in _EVENTS.validate_json(data)]
+    except ValueError:  # pydantic's ValidationError, or a value type's refusal of a number
         return _element_by_element(data, Source(NAME, received_time_us), names)
 
 
@@ -104,38 +149,82 @@ def read_statuses(raw: bytes) -> list[Status]:
     return statuses
 
 
+def trade_identity(trade_id: str, venue: int | None, facility: int | None) -> str:
+    """An id unique within the symbol: Massive's are so only per exchange and trade reporting facility."""
+    if venue is None:
+        return trade_id
+    return f"{venue}-{facility}-{trade_id}" if facility else f"{venue}-{trade_id}"
+
+
 def _tick(trade: _Trade, received_time_us: int, names: Symbology) -> Tick:
-    exchange = trade.get("x")
+    venue, exact, conditions = trade.get("x"), trade.get("ds"), trade.get("c")
+    if exact is None and "s" not in trade:
+        raise ValueError("neither s nor ds is there")
     return Tick(
         symbol=names.canonical(trade["sym"]),
         price=trade["p"],
-        size=_size(trade),
+        size=trade["s"] if exact is None else float(exact),
         event_time_us=trade["t"] * 1_000,
         received_time_us=received_time_us,
         provider=NAME,
-        trade_id=_trade_id(trade),
+        trade_id=trade_identity(trade["i"], venue, trade.get("trfi")),
         sequence=trade.get("q", 0),
-        asset_class="equity",
-        exchange=None if exchange is None else str(exchange),
-        conditions=tuple(map(str, trade.get("c") or ())),
+        exchange=None if venue is None else str(venue),
+        conditions=tuple(map(str, conditions)) if conditions else (),
     )
 
 
-def _trade_id(trade: _Trade) -> str:
-    # Massive's ids are unique per ticker, exchange and trade reporting facility only.
-    venue, facility = trade.get("x"), trade.get("trfi")
-    if venue is None:
-        return trade["i"]
-    return f"{venue}-{trade['i']}" if facility is None else f"{venue}-{facility}-{trade['i']}"
+def _quote(quote: Any, received_time_us: int, names: Symbology) -> Quote:
+    bid_venue, ask_venue = quote.get("bx"), quote.get("ax")
+    return Quote(
+        symbol=names.canonical(quote["sym"]),
+        bid_price=quote["bp"],
+        bid_size=quote.get("bs", 0.0) * _ROUND_LOT,
+        ask_price=quote["ap"],
+        ask_size=quote.get("as", 0.0) * _ROUND_LOT,
+        event_time_us=quote["t"] * 1_000,
+        received_time_us=received_time_us,
+        provider=NAME,
+        sequence=quote.get("q", 0),
+        exchange=str(bid_venue) if bid_venue is not None and bid_venue == ask_venue else None,
+    )
 
 
-def _size(trade: _Trade) -> float:
-    exact = trade.get("ds")
-    if exact is not None:
-        return float(exact)
-    if "s" not in trade:
-        raise ValueError("neither s nor ds is there")
-    return trade["s"]
+def _bar(event: _Aggregate, received_time_us: int, names: Symbology) -> Bar:
+    interval = INTERVALS[event["ev"]]
+    numbers = Numbers(event["o"], event["h"], event["l"], event["c"], event["v"])
+    if (event["e"] - event["s"]) * 1_000 != interval.us:
+        raise BarError(Reason.INVALID_FIELD, f"s to e is not {interval.name}")
+    bar = provider_bar(
+        Source(NAME, received_time_us), names.canonical(event["sym"]), interval, event["s"] * 1_000, numbers
+    )
+    count = _trade_count(event["v"], event.get("z", 0.0))
+    return replace(closed(bar), vwap=event.get("vw"), trade_count=count)  # sent once its window is over
+
+
+def _trade_count(volume: float, average: float) -> int:
+    """How many trades have this volume and average size, rounded in whichever way; 0 where several numbers may be."""
+    if average < 2:
+        return 0
+    fewest = int(volume // (average + 1)) + 1
+    return fewest if fewest < volume / (average - 1) <= fewest + 1 else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How one kind of event is read."""
+
+    adapter: TypeAdapter[Any]
+    reasons: dict[str, Reason]
+    read: Any
+
+
+_KINDS = {
+    "T": _Kind(TypeAdapter(_Trade), _TRADE_REASONS, _tick),
+    "Q": _Kind(TypeAdapter(_Quote), _QUOTE_REASONS, _quote),
+    "AM": _Kind(TypeAdapter(_Aggregate), _BAR_REASONS, _bar),
+    "A": _Kind(TypeAdapter(_Aggregate), _BAR_REASONS, _bar),
+}
 
 
 def _element_by_element(data: bytes, source: Source, names: Symbology) -> list[Parsed]:
@@ -147,7 +236,7 @@ def _element_by_element(data: bytes, source: Source, names: Symbology) -> list[P
     for element in elements:
         outcome = _outcome(element, source, names)
         refused += isinstance(outcome, Rejected)
-        if outcome is not None and (isinstance(outcome, Tick) or refused <= MAX_REFUSALS_PER_FRAME):
+        if outcome is not None and (not isinstance(outcome, Rejected) or refused <= MAX_REFUSALS_PER_FRAME):
             outcomes.append(outcome)
     if refused > MAX_REFUSALS_PER_FRAME:
         more = f"{refused - MAX_REFUSALS_PER_FRAME} further elements of this frame"
@@ -157,7 +246,7 @@ def _element_by_element(data: bytes, source: Source, names: Symbology) -> list[P
 
 def _malformed(data: bytes, source: Source) -> Rejected:
     try:
-        _TRADES.validate_json(data)
+        _EVENTS.validate_json(data)
     except ValidationError as error:
         return source.rejected(data, Reason.MALFORMED, explain(error, {})[1])
     return source.rejected(data, Reason.MALFORMED, "no array of events")
@@ -165,17 +254,24 @@ def _malformed(data: bytes, source: Source) -> Rejected:
 
 def _outcome(element: bytes, source: Source, names: Symbology) -> Parsed | None:
     try:
-        kind = _EVENT.validate_json(element)["ev"]
+        kind = _KINDS.get(_EVENT.validate_json(element)["ev"])
     except ValidationError as error:
         return source.rejected(element, Reason.MALFORMED, explain(error, {})[1], read_symbol(element, "sym"))
-    if kind != "T":
+    if kind is None:
         return None
     try:
-        trade = _TRADE.validate_json(element)
+        event = kind.adapter.validate_json(element)
     except ValidationError as error:
-        return source.rejected(element, *explain(error, _RANGE_REASONS), read_symbol(element, "sym"))
+        return source.rejected(element, *explain(error, kind.reasons), read_symbol(element, "sym"))
     try:
-        return _tick(trade, source.received_time_us, names)
-    except ValueError as error:  # only a size as text, or none at all, is still unchecked
-        reason = number_reason(trade["p"], float(trade.get("ds", 0)))
-        return source.rejected(element, reason, str(error), trade["sym"].upper())
+        outcome: Parsed = kind.read(event, source.received_time_us, names)
+    except ValueError as error:
+        return source.rejected(element, _reason(error, event), str(error), event["sym"].upper())
+    return outcome
+
+
+def _reason(error: ValueError, event: Any) -> Reason:
+    if isinstance(error, BarError):
+        return error.reason
+    # Of the rest only a size as text, none at all, or a number beyond any market is still unchecked.
+    return number_reason(event["p"], float(event.get("ds", 0))) if event["ev"] == "T" else Reason.INVALID_FIELD
