@@ -6,6 +6,7 @@ off slow consumers, so frames must be taken promptly.
 
 import re
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from functools import partial
 
 from marketstream.domain.errors import Fault, ProviderError
@@ -98,7 +99,7 @@ class _Conversation:
         refused: dict[str, list[str]] = {}
         for status in statuses:
             if status.status == "connected":
-                await self._socket.send({"action": "auth", "params": self._config.socket.secret.get_secret_value()})
+                await self._send("auth", self._config.socket.secret.get_secret_value())
             elif status.status == "auth_success":
                 await self._subscribe()
             elif status.status == "success":
@@ -118,7 +119,12 @@ class _Conversation:
     async def _subscribe(self) -> None:
         for channels in self._config.requests():
             self._waiting |= dict.fromkeys(channels)
-            await self._socket.send({"action": "subscribe", "params": ",".join(channels)})
+            await self._send("subscribe", ",".join(channels))
+
+    async def _send(self, action: str, params: str) -> None:
+        """Sends a request; a connection that has ended meanwhile is left to be read, which may tell why."""
+        with suppress(ProviderError):
+            await self._socket.send({"action": action, "params": params})
 
     async def _grant(self, message: str) -> None:
         for channel in _CHANNEL.findall(message):
