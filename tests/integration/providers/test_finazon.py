@@ -11,10 +11,11 @@ from marketstream.domain.errors import Fault, ProviderError
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
 from marketstream.domain.outcomes import Rejected
-from marketstream.ports import Frame
+from marketstream.ports import Clock, Frame
 from marketstream.providers.finazon.client import FinazonProvider, create
 from marketstream.settings import FinazonSettings, load_settings
 from marketstream.testing.exactness import exactness_trades
+from marketstream.testing.fakes import FakeClock
 from marketstream.testing.market_trade import MarketTrade
 from marketstream.testing.replay import FileSource, Pace, ReplayOptions, ReplayServer
 from marketstream.testing.replay.dialect import Quota
@@ -54,7 +55,9 @@ async def replay(pace: Pace = Pace(None)) -> AsyncGenerator[ReplayServer, None]:
         yield server
 
 
-def provider(server: ReplayServer, states: States | None = None, **own: object) -> FinazonProvider:
+def provider(
+    server: ReplayServer, states: States | None = None, clock: Clock | None = None, **own: object
+) -> FinazonProvider:
     symbols = own.pop("symbols", SYMBOLS)
     endpoint = FinazonSettings.model_validate(
         {
@@ -65,7 +68,7 @@ def provider(server: ReplayServer, states: States | None = None, **own: object) 
             **own,
         }
     )
-    return create(endpoint, load_settings(symbols=symbols), SystemClock(), states or States())
+    return create(endpoint, load_settings(symbols=symbols), clock or SystemClock(), states or States())
 
 
 async def heard(stream: AsyncGenerator[Frame, None], enough: Callable[[list[Frame]], bool]) -> list[Frame]:
@@ -249,9 +252,26 @@ async def test_past_bars_of_a_minute_and_the_last_trades_minute() -> None:
         first_us, end_us = TRADES[0].event_time_us, TRADES[-1].event_time_us + 1
         pages = [page async for page in history.bars("AAPL", Interval.parse("1min"), first_us, end_us)]
         assert await history.last_trade_us("AAPL") == newest_us
+        assert await history.last_trade_us("IBM") == newest_us
         await history.close()
     wanted = {key: bar for key, bar in expected.items() if key[0] == "AAPL" and key[1] >= first_us}
     assert {key: values(bar) for key, bar in upserted(bars_of(pages)).items()} == wanted
+
+
+@pytest.mark.parametrize(("frequency", "seconds"), [("1s", 1), ("10s", 10), ("1m", 60)])
+async def test_a_minute_counts_as_traded_once_the_stream_must_have_told_it(frequency: str, seconds: int) -> None:
+    trades = [MarketTrade("IBM", 10.0, 1.0, LAST_US + minute * MINUTE_US, None, None, "x", minute) for minute in (0, 3)]
+    start_us = LAST_US - LAST_US % MINUTE_US
+    clock = FakeClock(start_us + 4 * MINUTE_US + (seconds + 2) * 1_000_000)
+    async with replay() as server:
+        server.history.add(trades)
+        history = provider(server, clock=clock, frequency=frequency).history
+        assert await history.last_trade_us("IBM") == start_us + 3 * MINUTE_US
+        clock.advance(-0.001)
+        assert await history.last_trade_us("IBM") == start_us
+        clock.advance(-4 * 60)
+        assert await history.last_trade_us("IBM") is None
+        await history.close()
 
 
 async def test_rest_waits_out_a_burst_and_types_what_does_not_pass() -> None:

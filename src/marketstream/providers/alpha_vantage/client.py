@@ -18,7 +18,9 @@ from marketstream.providers.rest import RestAnswer, RestClient
 from marketstream.providers.states import StateListener, ignore_state
 from marketstream.settings import ProviderSettings, Settings
 
-CAPABILITIES = Capabilities(channels=frozenset({"bars"}), asset_classes=frozenset({"equity"}), past_bars=True)
+CAPABILITIES = Capabilities(
+    channels=frozenset({"bars"}), asset_classes=frozenset({"equity"}), past_bars=True, polled=True
+)
 # So often in a row the burst limit is waited out before it is the caller's business.
 _BURSTS = 3
 _BURST_SECONDS = 60.0

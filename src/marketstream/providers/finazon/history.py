@@ -17,6 +17,8 @@ from marketstream.providers.history import NoHistory
 from marketstream.providers.rest import RestAnswer, RestClient
 
 _PAGE_BARS = 1_000
+_NEWEST_BARS = 5
+_SLACK_US = 2_000_000  # the two clocks differ
 # By then the feed has corrected what it corrects.
 _SETTLED_SECONDS = 300.0
 _NAMES = {interval: name for name, interval in INTERVALS.items()}
@@ -37,13 +39,15 @@ class FinazonHistory(NoHistory):
         self._rest = RestClient(config.rest, clock)
 
     async def last_trade_us(self, symbol: str) -> int | None:
-        """Start of the symbol's newest minute with a trade: it traded then or since; None where there is none.
+        """Start of the newest minute with a trade that the stream must have told by now: it traded then or since.
 
-        The API tells the last price but not its time.
+        The API tells the last price but not its time. A trade is streamed up to the frequency later, so minutes count
+        once they have been over for that long.
         """
-        answer = await self._ask(symbol, _MINUTE, {"order": "desc", "page_size": 1})
+        answer = await self._ask(symbol, _MINUTE, {"order": "desc", "page_size": _NEWEST_BARS})
         outcomes = parse_series(answer.body, answer.received_time_us, symbol, _MINUTE)
-        return max((bar.start_us for bar in outcomes if isinstance(bar, Bar)), default=None)
+        over_us = answer.received_time_us - INTERVALS[self._config.frequency].us - _SLACK_US
+        return max((bar.start_us for bar in outcomes if isinstance(bar, Bar) and bar.end_us <= over_us), default=None)
 
     async def bars(self, symbol: str, interval: Interval, start_us: int, end_us: int) -> AsyncGenerator[Frame, None]:
         """Pages of the bars that start in `[start_us, end_us)`, rising; each page begins with the last one's end again.
