@@ -6,16 +6,16 @@ import secrets
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import redis
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class under a lower-case name
 
-from marketstream.contracts.messages import decode_bar, decode_tick, encode
+from marketstream.contracts.messages import FeedEvent, FeedGap, decode_bar, decode_tick, encode
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.ports import MarketReader, Message, Writer
 from marketstream.settings import InfluxSettings, PostgresSettings, RedisSettings, Settings
 from marketstream.storage.influx.writer import InfluxWriter
@@ -27,7 +27,7 @@ from marketstream.storage.timescale.reader import TimescaleReader
 from marketstream.storage.timescale.writer import TimescaleWriter
 
 MINUTE_US = 60_000_000
-TOPICS = ("tick_data", "aggregated_data_1min", "aggregated_data_5min")
+TOPICS = ("tick_data", "aggregated_data_1min", "aggregated_data_5min", "provider_bars", "quote_data")
 REDIS_DATABASE = 9  # the tests' own of a Redis that others use too
 CLOSED_PORT = 1
 
@@ -65,6 +65,65 @@ def make_bar(start_us: int, trade_count: int, *, symbol: str = "IBM", **changes:
     return Bar(**{**fields, **changes})
 
 
+def make_provider_bar(start_us: int, received_us: int, **changes: Any) -> Bar:
+    """As Finazon sends it: neither trades nor vwap; its revision is when it was received."""
+    fields = {
+        "provider": "finazon",
+        "vwap": None,
+        "volume": 1_234.5,
+        "trade_count": 0,
+        "last_received_time_us": received_us,
+    }
+    return replace(
+        make_bar(start_us, 1), **{**fields, "revision": received_us, "high": 183.0, "close": 182.0, **changes}
+    )
+
+
+def make_quote(time_us: int, *, symbol: str = "IBM", **changes: Any) -> Quote:
+    fields = {
+        "symbol": symbol,
+        "bid_price": 182.26,
+        "bid_size": 300.0,
+        "ask_price": 182.28,
+        "ask_size": 200.0,
+        "event_time_us": time_us,
+        "received_time_us": time_us + 20_000,
+        "provider": "polygon",
+    }
+    return Quote(**{**fields, **changes})
+
+
+def make_gap(start_us: int, end_us: int, **changes: Any) -> FeedGap:
+    fields = {
+        "gap_id": f"binance|IBM|{start_us}",
+        "provider": "binance",
+        "symbol": "IBM",
+        "start_us": start_us,
+        "end_us": end_us,
+        "first_id": None,
+        "last_id": None,
+        "missing": None,
+        "filled": 0,
+        "state": "open",
+        "detail": "",
+        "opened_us": end_us,
+        "updated_us": end_us,
+    }
+    return FeedGap(**{**fields, **changes})
+
+
+def make_event(time_us: int, kind: str = "connected", **changes: Any) -> FeedEvent:
+    fields = {"kind": kind, "provider": "binance", "detail": f"{kind} now", "time_us": time_us}
+    return FeedEvent(**{**fields, **changes})
+
+
+def gap_event(gap: FeedGap) -> FeedEvent:
+    return make_event(gap.updated_us, "gap", provider=gap.provider, gap=gap)
+
+
+Item = Tick | Bar | Quote | FeedEvent
+
+
 class Log:
     """Numbers messages as the broker would: one partition per topic unless told otherwise."""
 
@@ -72,8 +131,8 @@ class Log:
         self.messages: list[Message] = []
         self._next: dict[tuple[str, int], int] = {}
 
-    def add(self, *items: Tick | Bar, partition: int = 0) -> list[Message]:
-        return [self.add_raw(topic_of(item), item.symbol, encode(item), partition=partition) for item in items]
+    def add(self, *items: Item, partition: int = 0) -> list[Message]:
+        return [self.add_raw(topic_of(item), key_of(item), encode(item), partition=partition) for item in items]
 
     def add_raw(self, topic: str, key: str, value: bytes, *, partition: int = 0) -> Message:
         offset = self._next.get((topic, partition), 0)
@@ -83,8 +142,19 @@ class Log:
         return message
 
 
-def topic_of(item: Tick | Bar) -> str:
-    return "tick_data" if isinstance(item, Tick) else f"aggregated_data_{item.interval}"
+def topic_of(item: Item) -> str:
+    match item:
+        case Tick():
+            return "tick_data"
+        case Quote():
+            return "quote_data"
+        case FeedEvent():
+            return "feed_events"
+    return "provider_bars" if item.provider else f"aggregated_data_{item.interval}"
+
+
+def key_of(item: Item) -> str:
+    return item.provider if isinstance(item, FeedEvent) else item.symbol
 
 
 @dataclass(frozen=True)
@@ -92,7 +162,7 @@ class Contents:
     """What every store can tell: its trades as numbers, and each symbol and interval's newest bar."""
 
     trades: frozenset[tuple[str, int, float, float]]
-    newest_bars: Mapping[tuple[str, str], tuple[int, float, float, float, float, float, float, int]]
+    newest_bars: Mapping[tuple[str, str], "Numbers"]
 
     @classmethod
     def of(cls, ticks: Iterable[Tick], bars: Iterable[Bar]) -> "Contents":
@@ -107,12 +177,17 @@ class Contents:
     @classmethod
     def expected(cls, messages: Iterable[Message]) -> "Contents":
         ticks = [decode_tick(message.value) for message in messages if message.topic == "tick_data"]
-        bars = [decode_bar(message.value) for message in messages if message.topic != "tick_data"]
+        carry_bars = ("aggregated_data", "provider_bars")
+        bars = [decode_bar(message.value) for message in messages if message.topic.startswith(carry_bars)]
         return cls.of(ticks, bars)
 
 
-def _numbers(bar: Bar) -> tuple[int, float, float, float, float, float, float, int]:
-    return (bar.start_us, bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trade_count)
+Numbers = tuple[int, float, float, float, float, float, float | None, int, str]
+
+
+def _numbers(bar: Bar) -> Numbers:
+    prices = (bar.open, bar.high, bar.low, bar.close)
+    return (bar.start_us, *prices, bar.volume, bar.vwap, bar.trade_count, bar.provider or "")
 
 
 @dataclass(frozen=True)
@@ -234,12 +309,13 @@ def read_influx(settings: InfluxSettings) -> Contents:
         (row["symbol"], row["time_ns"] // 1_000, row["price"], row["size"])
         for row in flux_rows(settings, "tick_metrics")
     )
-    newest: dict[tuple[str, str], Any] = {}
+    newest: dict[tuple[str, str], Numbers] = {}
     for row in flux_rows(settings, "aggregated_metrics"):
         names = ("open", "high", "low", "close", "volume", "vwap", "trade_count")
-        bar = (row["time_ns"] // 1_000, *(row[name] for name in names))
+        provider = row.get("provider") or ""  # an empty text comes back as none
+        bar = (row["time_ns"] // 1_000, *(row.get(name) for name in names), provider)
         key = (row["symbol"], row["interval"])
-        newest[key] = max(newest.get(key, bar), bar)
+        newest[key] = max(newest.get(key, bar), bar, key=lambda numbers: numbers[0])
     return Contents(trades, newest)
 
 

@@ -4,8 +4,10 @@ from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from marketstream.contracts.feed_state import FeedState, MinuteRecord
+from marketstream.contracts.messages import FeedEvent, FeedEventKind, FeedGap, GapState
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import AssetClass, Bar, Tick
+from marketstream.domain.market import AssetClass, Bar, Quote, Tick
 from marketstream.domain.outcomes import Parsed
 
 
@@ -47,6 +49,7 @@ class Capabilities:
         past_trades: Its REST API has single trades of the past.
         past_bars: Its REST API has bars of the past.
         last_trade: Its REST API tells when a symbol traded last.
+        polled: It has no stream; its REST API is asked again and again, so that silence is no fault.
     """
 
     channels: frozenset[Channel]
@@ -57,6 +60,7 @@ class Capabilities:
     past_trades: bool = False
     past_bars: bool = False
     last_trade: bool = False
+    polled: bool = False
 
 
 class History(Protocol):
@@ -215,6 +219,54 @@ class MarketReader(Protocol):
 
     def symbols(self) -> list[str]:
         """Symbols the store has seen, sorted."""
+
+    def intervals(self) -> list[str]:
+        """Names of the intervals of which the store has a bar, in no order."""
+
+    def ping(self) -> None:
+        """Returns when the store answers."""
+
+
+class QuoteReader(Protocol):
+    """Reads quotes back from a store that keeps the newest of each symbol."""
+
+    def quote(self, symbol: str) -> Quote | None:
+        """The symbol's newest quote, where a recent one is kept.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
+
+
+class CacheReader(MarketReader, QuoteReader, Protocol):
+    """What the cache can tell: newest ticks, bars and quotes."""
+
+
+class FeedReader(Protocol):
+    """Reads back how the feeds are. Results are oldest first; times are `[start_us, end_us)`, by event time.
+
+    Every method raises `StoreUnavailableError` when the store is away.
+    """
+
+    def feeds(self) -> list[FeedState]:
+        """Every provider that was ever heard of, by name."""
+
+    def events(self, *, provider: str | None, kind: FeedEventKind | None, limit: int) -> list[FeedEvent]:
+        """The newest `limit` events; repeated statuses are not kept."""
+
+    def gaps(
+        self,
+        *,
+        symbol: str | None,
+        provider: str | None,
+        state: GapState | None,
+        between_us: tuple[int | None, int | None],
+        limit: int,
+    ) -> list[FeedGap]:
+        """The newest `limit` gaps, by their start, that touch the range."""
+
+    def completeness(self, symbols: Sequence[str], start_us: int, end_us: int) -> list[MinuteRecord]:
+        """What is known of every minute in the range, which is of whole minutes, by symbol and time."""
 
     def ping(self) -> None:
         """Returns when the store answers."""

@@ -12,15 +12,15 @@ import pytest
 from marketstream.domain.errors import StoreUnavailableError
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
-from marketstream.ports import MarketReader
+from marketstream.ports import MarketReader, QuoteReader
 from marketstream.settings import Settings
 from marketstream.storage.redis.reader import RedisReader
 from marketstream.storage.redis.writer import RedisWriter
 from marketstream.storage.timescale.reader import TimescaleReader
 from marketstream.storage.timescale.writer import TimescaleWriter
-from marketstream.testing.fakes import InMemoryMarketReader
+from marketstream.testing.fake_readers import InMemoryMarketReader
 from marketstream.testing.samples import sample_bars, sample_ticks
-from stores import CLOSED_PORT, MINUTE_US, TOPICS, Log, empty_redis, fresh_schema, topic_ids
+from stores import CLOSED_PORT, MINUTE_US, TOPICS, Log, empty_redis, fresh_schema, make_quote, topic_ids
 
 pytestmark = pytest.mark.servers
 
@@ -38,6 +38,15 @@ class Known:
     bars: pl.DataFrame
     start_us: int
     all_bars: bool
+
+
+@dataclass(frozen=True)
+class Quoted:
+    """A reader of quotes, and how they get there."""
+
+    reader: QuoteReader
+    away: QuoteReader
+    store: Callable[..., None]
 
 
 @pytest.fixture(scope="module", params=["memory", "timescale", "redis"])
@@ -174,6 +183,10 @@ def test_nothing_wanted_is_nothing_given(known: Known, limit: int) -> None:
     assert known.reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=limit) == []
 
 
+def test_intervals_are_those_with_bars(known: Known) -> None:
+    assert sorted(known.reader.intervals()) == ["1min", "5min"]
+
+
 def test_symbols_are_sorted(known: Known) -> None:
     assert known.reader.symbols() == ["BAC", "IBM"]
 
@@ -186,6 +199,7 @@ def test_a_store_that_is_away_is_said_to_be_away(known: Known) -> None:
     calls: list[Callable[[], object]] = [
         known.away.ping,
         known.away.symbols,
+        known.away.intervals,
         lambda: known.away.latest("IBM"),
         lambda: known.away.ticks("IBM", start_us=None, end_us=None, limit=1),
         lambda: known.away.bars("IBM", MINUTE, start_us=None, end_us=None, limit=1),
@@ -193,3 +207,56 @@ def test_a_store_that_is_away_is_said_to_be_away(known: Known) -> None:
     for call in calls:
         with pytest.raises(StoreUnavailableError):
             call()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def quoted(request: pytest.FixtureRequest, server_settings: Callable[..., Settings]) -> Iterator[Quoted]:
+    """A store of quotes, and what it takes to put some there, in batches."""
+    if request.param == "memory":
+        reader, away = InMemoryMarketReader(), InMemoryMarketReader()
+        away.available = False
+        yield Quoted(reader, away, lambda *quotes: reader.add(*quotes))
+    else:
+        own = empty_redis(server_settings("redis").redis)
+        log = Log()
+        away_settings = own.model_copy(update={"port": CLOSED_PORT})
+        with closing(RedisReader(own)) as redis_reader, closing(RedisWriter(own, TOPICS, topic_ids)) as writer:
+            writer.setup()
+            yield Quoted(redis_reader, RedisReader(away_settings), lambda *quotes: writer.write(log.add(*quotes)))
+
+
+@pytest.mark.parametrize("one_batch", [True, False])
+def test_the_newest_quote_stays_whatever_comes_after(quoted: Quoted, one_batch: bool) -> None:
+    quotes = [
+        make_quote(20, sequence=1, bid_price=1.0),
+        make_quote(30, sequence=5, bid_price=2.0),
+        make_quote(30, sequence=4, bid_price=3.0),
+        make_quote(10, sequence=9, bid_price=4.0),
+        make_quote(10, symbol="BAC", bid_price=5.0),
+    ]
+
+    for batch in [quotes] if one_batch else [[quote] for quote in quotes]:
+        quoted.store(*batch)
+
+    assert quoted.reader.quote("IBM") == quotes[1]
+    assert quoted.reader.quote("BAC") == quotes[4]
+
+
+@pytest.mark.parametrize("one_batch", [True, False])
+def test_of_quotes_of_one_time_the_later_to_arrive_counts(quoted: Quoted, one_batch: bool) -> None:
+    first, second = make_quote(20, bid_price=1.0), make_quote(20, bid_price=2.0)
+
+    for batch in [[first, second]] if one_batch else [[first], [second]]:
+        quoted.store(*batch)
+
+    assert quoted.reader.quote("IBM") == second
+
+
+def test_a_symbol_without_quotes_has_none(quoted: Quoted) -> None:
+    for symbol in ("NONE", "", "a\0b"):
+        assert quoted.reader.quote(symbol) is None
+
+
+def test_a_store_of_quotes_that_is_away_is_said_to_be_away(quoted: Quoted) -> None:
+    with pytest.raises(StoreUnavailableError):
+        quoted.away.quote("IBM")

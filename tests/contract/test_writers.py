@@ -10,7 +10,18 @@ from marketstream.domain.errors import StoreUnavailableError
 from marketstream.ports import Message
 from marketstream.settings import Settings
 from marketstream.storage.decoding import UndecodableError
-from stores import MINUTE_US, Contents, Log, Store, influx_store, make_bar, make_tick, redis_store, timescale_store
+from stores import (
+    MINUTE_US,
+    Contents,
+    Log,
+    Store,
+    influx_store,
+    make_bar,
+    make_provider_bar,
+    make_tick,
+    redis_store,
+    timescale_store,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -111,6 +122,59 @@ def test_a_new_process_takes_bars_forward(store: Store, start_us: int) -> None:
     write_all(store, log.add(make_bar(start_us, 3), make_bar(start_us, 10)))
 
     assert store.contents() == Contents.of([], [make_bar(start_us, 10)])
+
+
+def test_a_providers_bar_is_a_bar(store: Store, start_us: int) -> None:
+    log = Log()
+    log.add(
+        make_provider_bar(start_us, start_us + 5), make_provider_bar(start_us, start_us + 7, symbol="BAC", vwap=182.5)
+    )
+
+    write_all(store, log.messages)
+
+    assert store.contents() == Contents.expected(log.messages)
+
+
+def test_the_later_received_of_a_providers_bars_wins(store: Store, start_us: int) -> None:
+    log = Log()
+    first, second, third = (make_provider_bar(start_us, start_us + n, close=182.5 + n, high=190.0) for n in (1, 2, 3))
+
+    write_all(store, log.add(first), log.add(third), log.add(second), log.add(first))
+
+    assert store.contents() == Contents.of([], [third])
+
+
+@pytest.mark.parametrize("one_batch", [True, False])
+@pytest.mark.parametrize("computed_first", [True, False])
+def test_a_bar_made_here_wins_over_a_providers(
+    store: Store, start_us: int, computed_first: bool, one_batch: bool
+) -> None:
+    log = Log()
+    computed = make_bar(start_us, 1)
+    of_provider = make_provider_bar(start_us, start_us + 9_000_000, final=True, trade_count=500, vwap=182.9)
+    messages = log.add(*((computed, of_provider) if computed_first else (of_provider, computed)))
+
+    write_all(store, *([messages] if one_batch else ([message] for message in messages)))
+
+    assert store.contents() == Contents.of([], [computed])
+
+
+def test_a_bar_made_here_is_not_replaced_by_a_new_process(store: Store, start_us: int) -> None:
+    log = Log()
+    write_all(store, log.add(make_bar(start_us, 1)))
+
+    write_all(store, log.add(make_provider_bar(start_us, start_us + 1, final=True)))
+
+    assert store.contents() == Contents.of([], [make_bar(start_us, 1)])
+
+
+def test_a_new_process_takes_a_providers_bar_forward_only(store: Store, start_us: int) -> None:
+    log = Log()
+    write_all(store, log.add(make_provider_bar(start_us, start_us + 5)))
+
+    write_all(store, log.add(make_provider_bar(start_us, start_us + 4, close=182.9, high=185.0)))
+
+    assert store.contents() == Contents.of([], [make_provider_bar(start_us, start_us + 5)])
 
 
 def test_numbers_keep_every_bit(store: Store, start_us: int) -> None:

@@ -5,3 +5,5 @@ BARS = "aggregated_data"
 FEEDS = "feeds"
 FEED_GAPS = "feed_gaps"
 FEED_EVENTS = "feed_events"
+
+FEED_EVENT_DAYS = 30  # how long the history of feed events is kept

@@ -1,26 +1,26 @@
-"""Ticks and bars for REST and the screens: the cache first, then the database, and either alone if the other is away.
+"""Ticks, bars and quotes for REST and the screens: the cache first, then the database, and either alone if need be.
 
-Reads: through two injected `MarketReader`s, the cache (Redis) and the history (TimescaleDB / PostgreSQL).
+Reads: through two injected readers, the cache (Redis) and the history (TimescaleDB / PostgreSQL).
 """
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
 
 from marketstream.clock import SystemClock
 from marketstream.domain.errors import StoreUnavailableError
 from marketstream.domain.interval import MICROSECONDS, Interval
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.observability.metrics import CACHE_READS
-from marketstream.ports import Clock, MarketReader
+from marketstream.ports import CacheReader, Clock, MarketReader
 from marketstream.serving.stores import Health, Store
 
 T = TypeVar("T")
 Source = Literal["cache", "database", "both"]
 
-SYMBOLS_KEPT_SECONDS = 5.0
+SEEN_KEPT_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,29 +46,30 @@ class MarketData:
     """Composes the cache and the history. Thread-safe if its readers are. Opens nothing.
 
     Args:
-        cache: The newest tick, ticks and bar of each symbol.
+        cache: The newest tick, ticks, bar and quote of each symbol.
         history: Everything kept.
         symbols: Configured symbols, known even before their first trade.
+        intervals: Configured intervals, known even before their first bar.
         stale_after_seconds: Age from which data counts as stale.
         clock: Wall clock.
     """
 
     def __init__(
         self,
-        cache: MarketReader,
+        cache: CacheReader,
         history: MarketReader,
         *,
         symbols: Sequence[str],
+        intervals: Sequence[Interval] = (),
         stale_after_seconds: float,
         clock: Clock | None = None,
     ) -> None:
         self._cache = Store("cache", cache)
         self._history = Store("database", history)
-        self._configured = frozenset(symbols)
         self._stale_after_seconds = stale_after_seconds
         self._clock = clock or SystemClock()
-        self._symbols: tuple[float, list[str]] | None = None
-        self._symbols_lock = threading.Lock()
+        self._symbols = _Seen(symbols)
+        self._intervals = _Seen(interval.name for interval in intervals)
 
     def latest(self, symbol: str) -> Answer[Tick | None]:
         """The symbol's newest tick: the cache's while it keeps one, else the database's.
@@ -89,6 +90,15 @@ class MarketData:
             return self._answer(kept[-1], "cache", degraded=True, received_us=kept[-1].received_time_us)
         received = stored.received_time_us if stored else None
         return self._answer(stored, "database", degraded=cache_away, received_us=received)
+
+    def quote(self, symbol: str) -> Answer[Quote | None]:
+        """The symbol's newest quote; only the cache keeps any, and for a minute.
+
+        Raises:
+            StoreUnavailableError: The cache is away.
+        """
+        quote = self._cache.read(lambda reader: reader.quote(symbol))
+        return self._answer(quote, "cache", degraded=False, received_us=quote.received_time_us if quote else None)
 
     def ticks(
         self, symbol: str, *, start_us: int | None = None, end_us: int | None = None, limit: int = 1_000
@@ -157,26 +167,33 @@ class MarketData:
 
     def symbols(self) -> list[str]:
         """Configured symbols and those the stores have seen, sorted; remembered for a few seconds."""
-        with self._symbols_lock:
-            remembered = self._symbols
-        if remembered is not None and time.monotonic() < remembered[0]:
-            return remembered[1]
-        seen = set(self._configured)
-        for store in (self._cache, self._history):
-            try:
-                seen.update(store.read(lambda reader: reader.symbols()))
-            except StoreUnavailableError:
-                continue  # logged by the store; the configured symbols are known anyway
-        known = sorted(seen)
-        with self._symbols_lock:
-            self._symbols = (time.monotonic() + SYMBOLS_KEPT_SECONDS, known)
-        return known
+        return sorted(self._symbols.all(lambda: self._seen(lambda reader: reader.symbols())))
+
+    def intervals(self) -> list[Interval]:
+        """Configured intervals and those of which the stores have bars, shortest first; remembered as symbols are.
+
+        Providers send bars of lengths that are not made here, and so may a backfill.
+        """
+        return sorted(map(Interval.parse, self._intervals.all(lambda: self._seen(lambda reader: reader.intervals()))))
+
+    def interval(self, name: str) -> Interval | None:
+        """The interval of that name, where it is one of `intervals`."""
+        return next((interval for interval in self.intervals() if interval.name == name), None)
 
     def health(self) -> list[Health]:
         """Asks every store whether it answers, never from memory."""
         return [store.ping() for store in (self._cache, self._history)]
 
-    def _from_cache(self, query: Callable[[MarketReader], T]) -> tuple[T | None, bool]:
+    def _seen(self, query: Callable[[MarketReader], list[str]]) -> set[str]:
+        seen: set[str] = set()
+        for store in (self._cache, self._history):
+            try:
+                seen.update(store.read(query))
+            except StoreUnavailableError:
+                continue  # logged by the store; what is configured is known anyway
+        return seen
+
+    def _from_cache(self, query: Callable[[CacheReader], T]) -> tuple[T | None, bool]:
         try:
             found = self._cache.read(query)
         except StoreUnavailableError:
@@ -197,6 +214,25 @@ class MarketData:
         age = None if received_us is None else max(0, self._clock.now_us() - received_us) / MICROSECONDS
         stale = age is None or age > self._stale_after_seconds
         return Answer(data, source, degraded, stale, age)
+
+
+class _Seen:
+    """Configured names and those the stores have seen, remembered for a moment."""
+
+    def __init__(self, configured: Iterable[str]) -> None:
+        self._configured = frozenset(configured)
+        self._remembered: tuple[float, frozenset[str]] = (0.0, frozenset())
+        self._lock = threading.Lock()
+
+    def all(self, look: Callable[[], set[str]]) -> frozenset[str]:
+        with self._lock:
+            until, names = self._remembered
+        if time.monotonic() < until:
+            return names
+        names = self._configured | look()
+        with self._lock:
+            self._remembered = (time.monotonic() + SEEN_KEPT_SECONDS, names)
+        return names
 
 
 def _starts_in(bar: Bar, start_us: int | None, end_us: int | None) -> bool:

@@ -3,13 +3,21 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from marketstream.domain.errors import StoreError, StoreUnavailableError
 from marketstream.observability.logs import get_logger
-from marketstream.ports import MarketReader
+
+
+class Pinged(Protocol):
+    """Whatever can say that it is there."""
+
+    def ping(self) -> None:
+        """Returns when the store answers."""
+
 
 T = TypeVar("T")
+Reader = TypeVar("Reader", bound=Pinged)
 
 REST_SECONDS = 1.0  # how long a store that failed is left alone, so that a hanging one does not slow every request
 
@@ -25,7 +33,7 @@ class Health:
     error: str | None
 
 
-class Store:
+class Store(Generic[Reader]):
     """A reader that is left alone for a moment after it failed.
 
     Args:
@@ -34,13 +42,13 @@ class Store:
         monotonic: Seconds that never go back.
     """
 
-    def __init__(self, name: str, reader: MarketReader, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, name: str, reader: Reader, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.name = name
         self.reader = reader
         self._monotonic = monotonic
         self._resume_at = 0.0
 
-    def read(self, query: Callable[[MarketReader], T]) -> T:
+    def read(self, query: Callable[[Reader], T]) -> T:
         """Runs a query.
 
         Raises:

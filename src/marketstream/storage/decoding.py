@@ -1,12 +1,13 @@
-"""Turns a batch of messages into ticks and bars, naming every message that is neither."""
+"""Turns a batch of messages into what they carry, naming every message that doesn't fit its topic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from marketstream.contracts import topics
-from marketstream.contracts.messages import decode_bar, decode_tick
+from marketstream.contracts.messages import FeedEvent, decode_bar, decode_feed_event, decode_quote, decode_tick
 from marketstream.domain.errors import StoreError
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.ports import Message
 
 BarKey = tuple[str, str, int]  # (symbol, interval, start_us)
@@ -38,22 +39,31 @@ class Decoded:
 
     ticks: list[tuple[Message, Tick]] = field(default_factory=list)
     bars: list[tuple[Message, Bar]] = field(default_factory=list)
+    quotes: list[tuple[Message, Quote]] = field(default_factory=list)
+    feed_events: list[tuple[Message, FeedEvent]] = field(default_factory=list)
 
 
 def decode(batch: Sequence[Message]) -> Decoded:
     """Reads every message of a batch.
 
     Raises:
-        UndecodableError: At least one message is no tick or bar of its topic.
+        UndecodableError: At least one message is none of its topic.
     """
     decoded = Decoded()
     faults: list[Undecodable] = []
     for message in batch:
         try:
-            if message.topic == topics.TICKS:
-                decoded.ticks.append((message, decode_tick(message.value)))
-            else:
-                decoded.bars.append((message, _bar(message)))
+            match message.topic:
+                case topics.TICKS:
+                    decoded.ticks.append((message, decode_tick(message.value)))
+                case topics.QUOTES:
+                    decoded.quotes.append((message, decode_quote(message.value)))
+                case topics.FEED_EVENTS:
+                    decoded.feed_events.append((message, _feed_event(message)))
+                case topics.PROVIDER_BARS:
+                    decoded.bars.append((message, _provider_bar(message)))
+                case _:
+                    decoded.bars.append((message, _computed_bar(message)))
         except ValueError as error:
             faults.append(Undecodable(message, str(error)))
     if faults:
@@ -61,11 +71,31 @@ def decode(batch: Sequence[Message]) -> Decoded:
     return decoded
 
 
-def _bar(message: Message) -> Bar:
+def _computed_bar(message: Message) -> Bar:
     bar = decode_bar(message.value)
     if message.topic != topics.BARS_PREFIX + bar.interval:
         raise ValueError(f"a {bar.interval} bar on {message.topic}")
+    if bar.provider is not None:
+        raise ValueError(f"a bar of {bar.provider} on {message.topic}, where the ones made here are")
     return bar
+
+
+def _provider_bar(message: Message) -> Bar:
+    bar = decode_bar(message.value)
+    if not bar.provider:
+        raise ValueError(f"a bar without its provider on {message.topic}")
+    if Interval.parse(bar.interval).name != bar.interval:  # it would be a second bar beside the one made here
+        raise ValueError(f"{bar.interval} is not an interval's own name, {Interval.parse(bar.interval).name}")
+    return bar
+
+
+def _feed_event(message: Message) -> FeedEvent:
+    event = decode_feed_event(message.value)
+    gap = event.gap
+    texts = (event.provider, event.detail) + ((gap.gap_id, gap.provider, gap.symbol, gap.detail) if gap else ())
+    if any("\0" in text for text in texts):  # PostgreSQL can't hold it
+        raise ValueError("a text holds a NUL character")
+    return event
 
 
 def newest_bars(bars: list[tuple[Message, Bar]]) -> dict[BarKey, Bar]:

@@ -1,6 +1,7 @@
 """The writers' processes: each a consumer group of its own, so that a store that is away stops nobody else.
 
-Reads: `tick_data`, `aggregated_data_*`. Writes: `dead_letter_queue`, and what each store's writer names.
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `quote_data`, `feed_events`.
+Writes: `dead_letter_queue`, and what each store's writer names.
 """
 
 import signal
@@ -27,8 +28,9 @@ def run_redis(settings: Settings) -> None:
     from marketstream.storage.redis.writer import RedisWriter
 
     identities = partial(topic_ids, settings.kafka.bootstrap_servers)
-    writer = RedisWriter(settings.redis, input_topics(settings), identities)
-    _run(settings, writer, settings.writers.redis_flush_seconds)
+    read = (*input_topics(settings), topics.QUOTES)
+    writer = RedisWriter(settings.redis, read, identities)
+    _run(settings, writer, read, settings.writers.redis_flush_seconds)
 
 
 def run_timescale(settings: Settings) -> None:
@@ -36,24 +38,32 @@ def run_timescale(settings: Settings) -> None:
     from marketstream.storage.timescale.writer import TimescaleWriter
 
     writer = TimescaleWriter(settings.postgres)
-    keep_days = {tables.TICKS: settings.writers.tick_retention_days, tables.BARS: settings.writers.retention_days}
+    keep_days = {
+        tables.TICKS: settings.writers.tick_retention_days,
+        tables.BARS: settings.writers.retention_days,
+        tables.FEED_EVENTS: tables.FEED_EVENT_DAYS,
+    }
     retention = Chore("retention", _DAY_SECONDS, partial(writer.apply_retention, keep_days))
-    _run(settings, writer, settings.writers.timescale_flush_seconds, [retention])
+    read = (*input_topics(settings), topics.FEED_EVENTS)
+    _run(settings, writer, read, settings.writers.timescale_flush_seconds, [retention])
 
 
 def run_influx(settings: Settings) -> None:
     """Topics to InfluxDB."""
     from marketstream.storage.influx.writer import InfluxWriter
 
-    _run(settings, InfluxWriter(settings.influx), settings.writers.influx_flush_seconds)
+    writer = InfluxWriter(settings.influx)
+    _run(settings, writer, input_topics(settings), settings.writers.influx_flush_seconds)
 
 
 def input_topics(settings: Settings) -> tuple[str, ...]:
     """What every writer reads."""
-    return (topics.TICKS, *map(topics.bars_topic, settings.intervals))
+    return (topics.TICKS, *map(topics.bars_topic, settings.intervals), topics.PROVIDER_BARS)
 
 
-def _run(settings: Settings, writer: Writer, flush_seconds: float, chores: Sequence[Chore] = ()) -> None:
+def _run(
+    settings: Settings, writer: Writer, read: tuple[str, ...], flush_seconds: float, chores: Sequence[Chore] = ()
+) -> None:
     stop = Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -66,7 +76,7 @@ def _run(settings: Settings, writer: Writer, flush_seconds: float, chores: Seque
     source = KafkaSource(
         settings.kafka.bootstrap_servers,
         writer.name,
-        input_topics(settings),
+        read,
         fetch_wait_ms=max(1, round(gathered_by_broker * 1_000)),
         fetch_min_bytes=_FETCH_BYTES,
     )

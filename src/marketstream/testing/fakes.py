@@ -6,13 +6,9 @@ happened to it as plain attributes. None starts a thread or waits.
 
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from marketstream.domain.errors import BusBackpressureError, BusError, StoreUnavailableError
-from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.ports import (
-    CacheReader,
     Capabilities,
     Clock,
     Frame,
@@ -28,7 +24,6 @@ from marketstream.ports import (
 from marketstream.providers.history import NoHistory
 
 TRADES_ONLY = Capabilities(channels=frozenset({"trades"}), asset_classes=frozenset({"equity"}))
-_Item = TypeVar("_Item")
 
 
 class FakeClock(Clock):
@@ -162,7 +157,7 @@ class InMemorySource(MessageSource):
         self.closed = True
 
 
-class _Switchable:
+class Switchable:
     """A store that can be away.
 
     Attributes:
@@ -178,70 +173,7 @@ class _Switchable:
             raise StoreUnavailableError("the in-memory store was switched off")
 
 
-class InMemoryMarketReader(_Switchable, CacheReader):
-    """A store's reader over ticks, bars and quotes held in memory; serves as cache and as history.
-
-    Attributes:
-        available: Set it to False to make every read raise `StoreUnavailableError`.
-    """
-
-    def __init__(self, ticks: Iterable[Tick] = (), bars: Iterable[Bar] = ()) -> None:
-        super().__init__()
-        self._ticks: dict[str, dict[tuple[str, str], Tick]] = {}
-        self._bars: dict[tuple[str, str], dict[int, Bar]] = {}
-        self._quotes: dict[str, Quote] = {}
-        self.add(*ticks, *bars)
-
-    def add(self, *items: Tick | Bar | Quote) -> None:
-        """Stores them; the same tick again, an older version of a bar or an older quote changes nothing."""
-        for item in items:
-            if isinstance(item, Quote):
-                self._quotes[item.symbol] = max(item, self._quotes.get(item.symbol, item), key=lambda quote: quote.order)
-                continue
-            if isinstance(item, Tick):
-                self._ticks.setdefault(item.symbol, {}).setdefault((item.provider, item.trade_id), item)
-                continue
-            versions = self._bars.setdefault((item.symbol, item.interval), {})
-            known = versions.get(item.start_us)
-            if known is None or known.version <= item.version:
-                versions[item.start_us] = item
-
-    def latest(self, symbol: str) -> Tick | None:
-        """The symbol's newest tick by (event time, sequence)."""
-        self.ping()
-        return max(self._ticks.get(symbol, {}).values(), key=lambda tick: tick.order, default=None)
-
-    def ticks(self, symbol: str, *, start_us: int | None, end_us: int | None, limit: int) -> list[Tick]:
-        """The newest `limit` ticks in `[start_us, end_us)`, oldest first."""
-        self.ping()
-        found = [tick for tick in self._ticks.get(symbol, {}).values() if _within(tick.event_time_us, start_us, end_us)]
-        return _newest(sorted(found, key=lambda tick: tick.order), limit)
-
-    def bars(
-        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
-    ) -> list[Bar]:
-        """The newest `limit` bars that start in `[start_us, end_us)`, oldest first."""
-        self.ping()
-        versions = self._bars.get((symbol, interval.name), {})
-        return _newest([versions[start] for start in sorted(versions) if _within(start, start_us, end_us)], limit)
-
-    def symbols(self) -> list[str]:
-        """Symbols with a tick or a bar, sorted."""
-        self.ping()
-        return sorted({*self._ticks, *(symbol for symbol, _ in self._bars)})
-
-    def intervals(self) -> list[str]:
-        """Intervals with a bar."""
-        self.ping()
-        return list({interval for _, interval in self._bars})
-
-    def quote(self, symbol: str) -> Quote | None:
-        """The symbol's newest quote by (event time, sequence)."""
-        self.ping()
-        return self._quotes.get(symbol)
-
-
-class InMemoryWriter(_Switchable, Writer):
+class InMemoryWriter(Switchable, Writer):
     """A store's writer into a dictionary.
 
     Attributes:
@@ -330,11 +262,3 @@ class ScriptedProvider(Provider):
             if isinstance(step, Exception):
                 raise step
             yield step
-
-
-def _newest(items: list[_Item], limit: int) -> list[_Item]:
-    return items[-limit:] if limit > 0 else []
-
-
-def _within(time_us: int, start_us: int | None, end_us: int | None) -> bool:
-    return (start_us is None or time_us >= start_us) and (end_us is None or time_us < end_us)

@@ -4,16 +4,28 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
+import orjson
 import pytest
 
-from marketstream.contracts.messages import decode_tick
+from marketstream.contracts.messages import decode_tick, encode
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.ports import Message
 from marketstream.settings import RedisSettings, Settings
 from marketstream.storage.redis.reader import RedisReader
 from marketstream.storage.redis.writer import RedisWriter
-from stores import MINUTE_US, TOPICS, Log, empty_redis, make_bar, make_tick, redis_client, topic_ids
+from stores import (
+    MINUTE_US,
+    TOPICS,
+    Log,
+    empty_redis,
+    make_bar,
+    make_provider_bar,
+    make_quote,
+    make_tick,
+    redis_client,
+    topic_ids,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -55,6 +67,25 @@ def test_every_key_lives_as_long_as_it_should(cache: RedisSettings, writer: Redi
     assert 55 <= lifetimes.pop("message_count:IBM") <= 60
     assert 295 <= lifetimes.pop("aggregated:IBM:1min") <= 300
     assert lifetimes == {"ticks:IBM": -1, **{f"applied:{topic}": -1 for topic in TOPICS}}
+
+
+def test_a_quote_lives_for_a_minute(cache: RedisSettings, writer: RedisWriter) -> None:
+    writer.write(Log().add(make_quote(START_US)))
+
+    with closing(redis_client(cache)) as client:
+        assert client.keys("latest_quote:*") == [b"latest_quote:IBM"]
+        assert 55 < client.ttl("latest_quote:IBM") <= 60
+
+
+def test_a_bar_made_here_again_passes_a_providers_with_blanks(writer: RedisWriter, reader: RedisReader) -> None:
+    log = Log()
+    of_provider = make_provider_bar(START_US, START_US + 5, final=True)
+    spaced = orjson.dumps(orjson.loads(encode(of_provider)), option=orjson.OPT_INDENT_2)
+    writer.write([log.add_raw("provider_bars", "IBM", spaced)])
+
+    writer.write(log.add(make_bar(START_US, 1)))
+
+    assert newest_bar(reader) == [make_bar(START_US, 1)]
 
 
 def test_the_count_of_a_minute_does_not_live_on_with_every_tick(cache: RedisSettings, writer: RedisWriter) -> None:

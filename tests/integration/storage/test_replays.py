@@ -26,6 +26,7 @@ from stores import (
     empty_redis,
     fresh_schema,
     make_bar,
+    make_provider_bar,
     make_tick,
     redis_client,
     topic_ids,
@@ -44,7 +45,11 @@ relaxed = hypothesis_settings(
 trades = st.tuples(st.sampled_from(SYMBOLS), st.integers(0, 6), st.integers(0, 3))
 # (symbol, minute, trade count, final, revision): versions come in any order, as after Spark's replays.
 versions = st.tuples(st.sampled_from(SYMBOLS), st.integers(0, 2), st.integers(1, 4), st.booleans(), st.integers(0, 1))
-mixtures = st.lists(st.one_of(trades, versions), min_size=1, max_size=60)
+# (symbol, minute, received, final, provider): what providers make of the same minutes.
+provider_versions = st.tuples(
+    st.sampled_from(SYMBOLS), st.integers(0, 2), st.integers(0, 3), st.booleans(), st.just("finazon")
+)
+mixtures = st.lists(st.one_of(trades, versions, provider_versions), min_size=1, max_size=60)
 seeds = st.integers(0, 2**32)
 
 
@@ -57,6 +62,12 @@ def log_of(mixture: Sequence[tuple]) -> Log:
             symbol, second, sequence = item
             time_us = START_US + second * 1_000_000
             log.add(make_tick(time_us, symbol=symbol, sequence=sequence, trade_id=f"{number}"), partition=partition)
+        elif item[-1] == "finazon":
+            symbol, minute, second, final, _ = item
+            received_us = START_US + second
+            changes = {"symbol": symbol, "final": final, "volume": 1.0 + second}
+            bar = make_provider_bar(START_US + minute * MINUTE_US, received_us, **changes)
+            log.add(bar, partition=partition)
         else:
             symbol, minute, count, final, revision = item
             bar = make_bar(START_US + minute * MINUTE_US, count, symbol=symbol, final=final, revision=revision)
@@ -96,8 +107,15 @@ def expected_bars(log: Log, symbol: str) -> list[Bar]:
             continue
         bar = decode_bar(message.value)
         known = newest.get(bar.start_us, bar)
-        newest[bar.start_us] = max(known, bar, key=lambda each: (each.trade_count, each.final, each.revision))
+        newest[bar.start_us] = max(known, bar, key=_rank)
     return [newest[start] for start in sorted(newest)]
+
+
+def _rank(bar: Bar) -> tuple[int, ...]:
+    """A bar made here is above any provider's; by trades among the former, by when received among the latter."""
+    if bar.provider is None:
+        return (1, bar.trade_count, bar.final, bar.revision)
+    return (0, bar.final, bar.last_received_time_us)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,12 @@
 """What only PostgreSQL has: partitions made on demand, retention, roles with few rights, plans, and text to the bit."""
 
+import random
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import psycopg2
@@ -21,12 +23,13 @@ from marketstream.storage.timescale.connection import connect
 from marketstream.storage.timescale.migrate import migrate
 from marketstream.storage.timescale.reader import TimescaleReader
 from marketstream.storage.timescale.writer import TimescaleWriter
-from stores import MINUTE_US, Log, as_owner, environment, fresh_schema, make_bar, make_tick
+from stores import MINUTE_US, Log, as_owner, environment, fresh_schema, make_bar, make_provider_bar, make_tick
 
 pytestmark = pytest.mark.servers
 
 DAY_US = 86_400_000_000
 OLD_DAY_US = 1_381_104_000_000_000  # 2013-10-07
+MINUTE = Interval.parse("1min")
 NOW_US = int(datetime.now(UTC).timestamp() * 1_000_000)
 
 
@@ -90,9 +93,35 @@ def test_two_migrations_at_once_do_not_meet(server_settings: Callable[..., Setti
         both = [subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         complaints = [process.communicate(timeout=60)[1] for process in both]
         cursor.execute("select count(*) from test_two_at_once.partitioned_tables")
-        assert cursor.fetchall() == [(2,)]
+        assert cursor.fetchall() == [(3,)]
         cursor.execute(f"drop schema {own.schema_name} cascade")
     assert [process.returncode for process in both] == [0, 0], complaints
+
+
+def test_bars_stored_before_providers_sent_any_stay_as_they_are(server_settings: Callable[..., Settings]) -> None:
+    settings = server_settings("postgres").postgres
+    own = settings.model_copy(update={"schema_name": "test_from_the_first"})
+    with as_owner(settings) as connection, connection.cursor() as cursor, closing(TimescaleReader(own)) as reader:
+        cursor.execute(f"create schema {own.schema_name}")
+        migrate(own, target="0001")
+        cursor.execute(f"set search_path = {own.schema_name}")
+        cursor.execute("select ensure_partitions('aggregated_data', array[timestamptz '2013-10-07'])")
+        cursor.execute(
+            "insert into aggregated_data select"
+            " 'IBM', '1min', start, start + interval '1 minute', 1, 4, 1, 2, 10, 1.5, 3, start, start, true, 7"
+            " from (select timestamptz '2013-10-07' as start) as bar"
+        )
+        migrate(own)
+
+        expected = make_bar(OLD_DAY_US, 3, open=1.0, high=4.0, low=1.0, close=2.0, volume=10.0, vwap=1.5, revision=7)
+        expected = replace(expected, final=True, last_event_time_us=OLD_DAY_US, last_received_time_us=OLD_DAY_US)
+        assert reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=10) == [expected]
+        with closing(TimescaleWriter(own)) as writer:
+            writer.setup()
+            later = make_provider_bar(OLD_DAY_US + MINUTE_US, NOW_US)
+            write(writer, make_provider_bar(OLD_DAY_US, NOW_US), later)
+        assert reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=10) == [expected, later]
+        cursor.execute(f"drop schema {own.schema_name} cascade")
 
 
 def test_without_migrations_the_writer_waits_and_says_what_to_do(server_settings: Callable[..., Settings]) -> None:
@@ -170,7 +199,7 @@ def test_a_senseless_time_is_refused_for_good_and_makes_no_partition(
     "item",
     [
         make_tick(NOW_US, symbol="a\0b"),
-        make_bar(NOW_US, 1, revision=2**31),
+        make_tick(NOW_US, trade_id=random.Random(1).randbytes(5_000).hex()),  # longer than a key may be
         make_bar(NOW_US, 1, symbol="a\0b"),
     ],
 )
@@ -249,12 +278,18 @@ FORBIDDEN = {
         "create table {schema}.mine (x int)",
         "delete from aggregated_data",
         "select * from table_partitions",
+        "delete from feeds",
+        "delete from feed_events",
+        "delete from feed_gaps",
         "insert into partitioned_tables values ('x', 'y', 'day')",
         "drop function ensure_partitions(text, timestamptz[])",
     ],
     "reader": [
         "insert into aggregated_data select * from aggregated_data",
         "update tick_data set price = 1",
+        "update feed_gaps set state = 'closed'",
+        "delete from feed_events",
+        "insert into feeds select * from feeds",
         "delete from tick_data",
         "drop table aggregated_data",
         "create table {schema}.mine (x int)",
@@ -397,7 +432,7 @@ def test_whatever_a_bar_holds_comes_back_to_the_bit(
         last_event_time_us=start_us + data.draw(st.integers(0, MINUTE_US - 1)),
         last_received_time_us=data.draw(times),
         final=data.draw(st.booleans()),
-        revision=data.draw(st.integers(0, 2**31 - 1)),
+        revision=data.draw(st.integers(0, 2**63 - 1)),
     )
     with as_owner(schema) as connection, connection.cursor() as cursor:
         cursor.execute("truncate aggregated_data")

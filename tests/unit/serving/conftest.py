@@ -7,7 +7,8 @@ import pytest
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.serving.market_data import MarketData
-from marketstream.testing.fakes import FakeClock, InMemoryMarketReader
+from marketstream.testing.fake_readers import InMemoryMarketReader
+from marketstream.testing.fakes import FakeClock
 from marketstream.testing.samples import sample_bars, sample_ticks
 
 START_US = 1_700_000_040_000_000  # a whole minute

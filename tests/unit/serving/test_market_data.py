@@ -9,7 +9,7 @@ from marketstream.domain.errors import StoreUnavailableError
 from marketstream.domain.interval import Interval
 from marketstream.serving.market_data import MarketData
 from marketstream.serving.stores import REST_SECONDS, Store
-from marketstream.testing.fakes import InMemoryMarketReader
+from marketstream.testing.fake_readers import InMemoryMarketReader
 
 MINUTE = Interval.parse("1min")
 

@@ -4,9 +4,11 @@ import random
 
 import pytest
 
+from marketstream.contracts.messages import FeedEvent, encode
+from marketstream.domain.market import Bar
 from marketstream.ports import Message
 from marketstream.storage.decoding import UndecodableError, decode, newest_bars
-from stores import Log, make_bar, make_tick
+from stores import Log, gap_event, make_bar, make_event, make_gap, make_provider_bar, make_quote, make_tick
 
 START_US = 1_381_152_600_000_000
 
@@ -20,6 +22,34 @@ def test_a_batch_is_decoded_in_order() -> None:
 
     assert decoded.ticks == [(messages[0], first), (messages[2], second)]
     assert decoded.bars == [(messages[1], bar)]
+
+
+def test_every_topic_has_its_own_kind() -> None:
+    log = Log()
+    bar, quote, event = make_provider_bar(START_US, START_US + 5), make_quote(START_US), make_event(START_US)
+    messages = log.add(bar, quote, event)
+
+    decoded = decode(messages)
+
+    assert decoded.bars == [(messages[0], bar)]
+    assert decoded.quotes == [(messages[1], quote)]
+    assert decoded.feed_events == [(messages[2], event)]
+
+
+@pytest.mark.parametrize(
+    ("topic", "item", "fault"),
+    [
+        ("provider_bars", make_bar(START_US, 2), "without its provider"),
+        ("aggregated_data_1min", make_provider_bar(START_US, START_US), "bar of finazon"),
+        ("provider_bars", make_provider_bar(START_US, START_US, interval="60s"), "not an interval's own name"),
+        ("provider_bars", make_provider_bar(START_US, START_US, interval="1mo"), "no bar interval"),
+        ("feed_events", make_event(START_US, detail="a\0b"), "NUL"),
+        ("feed_events", gap_event(make_gap(START_US, START_US, detail="\0")), "NUL"),
+    ],
+)
+def test_what_is_not_at_home_on_its_topic_is_named(topic: str, item: Bar | FeedEvent, fault: str) -> None:
+    with pytest.raises(UndecodableError, match=fault):
+        decode([Message(topic, 0, 0, None, encode(item), 0)])
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from marketstream.domain.market import Bar
 from marketstream.storage.decoding import BarKey
 from marketstream.storage.influx.guard import BarGuard, Version
-from stores import MINUTE_US, make_bar
+from stores import MINUTE_US, make_bar, make_provider_bar
 
 START_US = 1_381_152_600_000_000
 
@@ -38,12 +38,19 @@ def test_what_the_store_has_not_may_pass() -> None:
 
 
 def test_an_older_version_than_the_stored_one_may_not() -> None:
-    guard = BarGuard(Stored({KEY: (5, False, 0)}))
+    guard = BarGuard(Stored({KEY: (True, 5, False, 0)}))
 
     assert guard.newer(keyed(make_bar(START_US, 4))) == {}
     assert guard.newer(keyed(make_bar(START_US, 5))) == {}
     assert guard.newer(keyed(make_bar(START_US, 5, final=True))) == keyed(make_bar(START_US, 5, final=True))
     assert guard.newer(keyed(make_bar(START_US, 6))) == keyed(make_bar(START_US, 6))
+
+
+def test_a_bar_made_here_passes_a_providers_and_never_the_other_way_round() -> None:
+    computed, of_provider = make_bar(START_US, 1), make_provider_bar(START_US, START_US + 5)
+
+    assert BarGuard(Stored({KEY: of_provider.version[1:]})).newer(keyed(computed)) == keyed(computed)
+    assert BarGuard(Stored({KEY: computed.version[1:]})).newer(keyed(of_provider)) == {}
 
 
 def test_the_store_is_asked_once_per_bar() -> None:
@@ -73,7 +80,7 @@ def test_what_is_forgotten_is_asked_for_again() -> None:
         bars = keyed(make_bar(START_US + number * MINUTE_US, 4))
         guard.newer(bars)
         guard.remember(bars)
-    stored.versions[KEY] = (4, False, 0)
+    stored.versions[KEY] = (True, 4, False, 0)
 
     assert guard.newer(keyed(make_bar(START_US, 3))) == {}
     assert stored.questions[-1] == [KEY]

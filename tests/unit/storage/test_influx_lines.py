@@ -6,7 +6,7 @@ import pytest
 
 from marketstream.domain.errors import StoreError
 from marketstream.storage.influx.lines import bar_line, latency_line, tick_line
-from stores import make_bar, make_tick
+from stores import make_bar, make_provider_bar, make_tick
 
 START_US = 1_700_000_000_000_000
 
@@ -26,8 +26,22 @@ def test_a_bar() -> None:
 
     assert line == (
         "aggregated_metrics,interval=1min,symbol=IBM close=183.0,final=true,high=190.0,low=181.0,open=182.0,"
-        "revision=2i,trade_count=7i,volume=700.0,vwap=182.1 1700000000000000000"
+        'provider="",revision=2i,trade_count=7i,volume=700.0,vwap=182.1 1700000000000000000'
     )
+
+
+def test_a_providers_bar_has_its_provider_as_a_field_and_no_vwap() -> None:
+    line = bar_line(make_provider_bar(START_US, START_US + 5, provider='a "b"\\'))
+
+    assert line == (
+        "aggregated_metrics,interval=1min,symbol=IBM close=182.0,final=false,high=183.0,low=181.0,open=182.0,"
+        r'provider="a \"b\"\\",revision=1700000000000005i,trade_count=0i,volume=1234.5 1700000000000000000'
+    )
+
+
+def test_a_provider_that_would_break_the_line_is_refused() -> None:
+    with pytest.raises(StoreError, match="text"):
+        bar_line(make_provider_bar(START_US, START_US + 5, provider="a\nb"))
 
 
 def test_commas_blanks_and_equal_signs_in_tags_are_escaped() -> None:

@@ -9,8 +9,9 @@ from marketstream.storage.timescale import migrations
 from marketstream.storage.timescale.migrations.sql_files import fill_in
 from marketstream.storage.timescale.queries import QUERIES, parse_queries
 from marketstream.storage.timescale.rows import bar_row, tick_row
-from stores import make_bar, make_tick
+from stores import make_bar, make_provider_bar, make_tick
 
+USERS = ("reader.py", "writer.py", "known.py", "session.py", "feeds.py", "feed_reader.py")
 START_US = 1_381_152_600_000_000
 
 
@@ -27,7 +28,7 @@ def test_a_name_given_twice_is_refused() -> None:
 
 def test_every_statement_is_used_somewhere() -> None:
     package = files("marketstream.storage.timescale")
-    code = "".join(package.joinpath(name).read_text() for name in ("reader.py", "writer.py"))
+    code = "".join(package.joinpath(name).read_text() for name in USERS)
 
     assert [name for name in QUERIES if f'"{name}"' not in code] == []
 
@@ -48,7 +49,7 @@ def test_variables_are_filled_in_as_psql_does(text: str, filled: str) -> None:
 
 
 def test_every_migration_file_knows_its_variables() -> None:
-    known = {"schema", "writer", "reader", "partition_ticks", "partition_bars"}
+    known = {"schema", "writer", "reader", "partition_ticks", "partition_bars", "partition_feed_events"}
     values = dict.fromkeys(known, "value")
     for file in files(migrations).joinpath("sql").iterdir():
         text = re.sub(r"--.*", "", file.read_text())
@@ -82,5 +83,14 @@ def test_a_bar_row() -> None:
 
     assert row == (
         "IBM\t1min\t1381152600000000\t1381152660000000\t182.0\t190.0\t181.0\t183.0\t700.0\t182.1\t7"
-        "\t1381152600000001\t1381152600020000\tt\t2\n"
+        "\t1381152600000001\t1381152600020000\tt\t2\t\\N\n"
+    )
+
+
+def test_a_providers_bar_row() -> None:
+    row = bar_row(make_provider_bar(START_US, START_US + 3))
+
+    assert row == (
+        "IBM\t1min\t1381152600000000\t1381152660000000\t182.0\t183.0\t181.0\t182.0\t1234.5\t\\N\t0"
+        "\t1381152600000001\t1381152600000003\tf\t1381152600000003\tfinazon\n"
     )

@@ -6,9 +6,9 @@ from marketstream.domain.errors import BusBackpressureError, BusError, StoreUnav
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.ports import Frame, Message
+from marketstream.testing.fake_readers import InMemoryMarketReader
 from marketstream.testing.fakes import (
     FakeClock,
-    InMemoryMarketReader,
     InMemoryPublisher,
     InMemorySource,
     InMemoryWriter,

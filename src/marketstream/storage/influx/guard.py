@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from marketstream.domain.market import Bar
 from marketstream.storage.decoding import BarKey
 
-Version = tuple[int, bool, int]  # (trade_count, final, revision)
+Version = tuple[bool, int, bool, int]  # `Bar.version` without the start: (made here, trades, final, revision)
 Lookup = Callable[[Collection[BarKey]], Mapping[BarKey, Version]]
 
 
@@ -45,7 +45,7 @@ class BarGuard:
 
 def version_of(bar: Bar) -> Version:
     """What orders the versions of one bar."""
-    return (bar.trade_count, bar.final, bar.revision)
+    return bar.version[1:]
 
 
 def _is_newer(bar: Bar, stored: Version | None) -> bool:

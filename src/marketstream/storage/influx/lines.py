@@ -24,12 +24,17 @@ def tick_line(tick: Tick) -> str:
 
 
 def bar_line(bar: Bar) -> str:
-    """One version of a bar at its start: tags symbol and interval, fields of the numbers and of the version."""
+    """One version of a bar at its start: tags symbol and interval, fields of the numbers and of the version.
+
+    The provider is a field, empty for a bar made here, and no tag: a tag would make it a second point beside the one
+    that replaces it. A vwap that isn't known is no field.
+    """
+    vwap = "" if bar.vwap is None else f",vwap={bar.vwap!r}"
     return (
         f"{measurements.BARS},interval={_tag(bar.interval)},symbol={_tag(bar.symbol)}"
         f" close={bar.close!r},final={'true' if bar.final else 'false'},high={bar.high!r},low={bar.low!r}"
-        f",open={bar.open!r},revision={bar.revision}i,trade_count={bar.trade_count}i,volume={bar.volume!r}"
-        f",vwap={bar.vwap!r} {bar.start_us * 1_000}"
+        f",open={bar.open!r},provider={_text(bar.provider or '')},revision={bar.revision}i"
+        f",trade_count={bar.trade_count}i,volume={bar.volume!r}{vwap} {bar.start_us * 1_000}"
     )
 
 
@@ -64,6 +69,13 @@ def _place_in_microsecond(tick: Tick) -> int:
 def _percentile(ordered: Sequence[float], share: float) -> float:
     """Nearest-rank percentile of sorted values."""
     return ordered[ceil(share * len(ordered)) - 1]
+
+
+@lru_cache(maxsize=1_000)
+def _text(value: str) -> str:
+    if not value.isprintable():
+        raise StoreError(f"InfluxDB can't hold {value!r} as a text")
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 @lru_cache(maxsize=10_000)

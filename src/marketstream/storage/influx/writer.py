@@ -1,6 +1,7 @@
 """Stores ticks, bars and their latencies in InfluxDB.
 
-Reads: `tick_data`, `aggregated_data_*`. Writes: `tick_metrics`, `aggregated_metrics`, `latency_metrics`.
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`.
+Writes: `tick_metrics`, `aggregated_metrics`, `latency_metrics`.
 
 A point is its tags and its time, and the last write wins: a tick again is the same point again, and bars pass a guard
 that lets no older version through. What lies beyond the bucket's retention is left out; InfluxDB would refuse it.
@@ -141,9 +142,9 @@ class InfluxWriter:
             from(bucket: {_flux_text(self._settings.bucket)})
               |> range(start: time(v: {start}), stop: time(v: {stop}))
               |> filter(fn: (r) => r._measurement == "{measurements.BARS}" and r.interval == {_flux_text(interval)})
-              |> filter(fn: (r) => contains(value: r._field, set: ["trade_count", "final", "revision"]))
+              |> filter(fn: (r) => contains(value: r._field, set: ["trade_count", "final", "revision", "provider"]))
               |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
-              |> keep(columns: ["_time", "symbol", "interval", "trade_count", "final", "revision"])
+              |> keep(columns: ["_time", "symbol", "interval", "trade_count", "final", "revision", "provider"])
         """
 
     @contextmanager
@@ -167,15 +168,19 @@ def _flux_text(text: str) -> str:
 def _version(record: Any) -> tuple[BarKey, Version]:
     start_us = (record.get_time() - _EPOCH) // timedelta(microseconds=1)
     key = (record["symbol"], record["interval"], start_us)
-    return key, (record["trade_count"], record["final"], record["revision"])
+    made_here = not record.values.get("provider")  # points from before providers' bars came have none
+    return key, (made_here, record["trade_count"] if made_here else 0, record["final"], record["revision"])
 
 
 def _latency_lines(decoded: Decoded, now_us: int) -> Iterator[str]:
     """How long this batch's messages took to Kafka and, all the way, to here."""
-    received = {
+    received: dict[str, list[tuple[Message, int]]] = {
         "tick": [(message, tick.received_time_us) for message, tick in decoded.ticks],
-        "bar": [(message, bar.last_received_time_us) for message, bar in decoded.bars],
+        "bar": [],
+        "provider_bar": [],
     }
+    for message, bar in decoded.bars:
+        received["provider_bar" if bar.provider else "bar"].append((message, bar.last_received_time_us))
     for kind, pairs in received.items():
         if pairs:
             to_kafka = [message.timestamp_ms - received_us / 1_000 for message, received_us in pairs]

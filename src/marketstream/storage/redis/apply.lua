@@ -1,10 +1,11 @@
 -- Applies one batch, all of it or nothing of it.
 --
 -- KEYS  one hash of applied offsets per position; then, per symbol, its ticks, latest_price and message_count;
---       then one key per bar
--- ARGV  positions, symbols, bars, ticks kept, seconds of latest price, of message count, of bars;
+--       then one key per bar, then one per quote
+-- ARGV  positions, symbols, bars, quotes, ticks kept, seconds of latest price, of message count, of bars, of quotes;
 --       per position: partition, offset applied before ('' for none), offset applied after;
---       per symbol: ticks in the batch, how many of them follow, those oldest first; per bar: its message
+--       per symbol: ticks in the batch, how many of them follow, those oldest first; per bar: its message;
+--       per quote: its message
 -- Returns 1, or 0 where somebody else has moved an applied offset meanwhile (then nothing was done).
 --
 -- Stored messages are the platform's own compact JSON, in which a quote inside a text is always escaped: a pattern with
@@ -25,9 +26,9 @@ local function take_key()
   return KEYS[next_key]
 end
 
-local positions, symbols, bars = take_number(), take_number(), take_number()
+local positions, symbols, bars, quotes = take_number(), take_number(), take_number(), take_number()
 local ticks_kept = take_number()
-local latest_seconds, count_seconds, bar_seconds = take(), take_number(), take()
+local latest_seconds, count_seconds, bar_seconds, quote_seconds = take(), take_number(), take(), take()
 
 local function digits(message, name)
   return string.match(message, '"' .. name .. '":(%-?%d+)') or '-1' -- what isn't ours is older
@@ -48,7 +49,7 @@ local function less(a, b)
   return #a < #b or (#a == #b and a < b)
 end
 
--- Whether tick a comes before tick b, by (event time, sequence).
+-- Whether tick (or quote) a comes before tick (or quote) b, by (event time, sequence).
 local function before(a, b)
   local a_time, b_time = field(a, 'event_time_us'), field(b, 'event_time_us')
   if a_time ~= b_time then
@@ -61,18 +62,21 @@ local function final(bar)
   return string.find(bar, '"final":true', 1, true) and 1 or 0
 end
 
+-- What orders bars of one key before their revisions: start, made here or by a provider, trades if made here, final.
+local function bar_order(bar)
+  local made_here = not string.find(bar, '"provider":%s*"')
+  return { field(bar, 'start_us'), made_here and 1 or 0, made_here and field(bar, 'trade_count') or 0, final(bar) }
+end
+
 -- Whether bar a is a newer one, or a newer version of the same, than bar b.
 local function newer_bar(a, b)
-  for _, name in ipairs({ 'start_us', 'trade_count' }) do
-    local a_value, b_value = field(a, name), field(b, name)
-    if a_value ~= b_value then
-      return a_value > b_value
+  local a_order, b_order = bar_order(a), bar_order(b)
+  for index = 1, 4 do
+    if a_order[index] ~= b_order[index] then
+      return a_order[index] > b_order[index]
     end
   end
-  if final(a) ~= final(b) then
-    return final(a) > final(b)
-  end
-  return field(a, 'revision') > field(b, 'revision')
+  return less(digits(b, 'revision'), digits(a, 'revision'))
 end
 
 -- Keeps the list newest first: puts `new` (oldest first) where it belongs; among equals the later arrival is the newer.
@@ -143,6 +147,14 @@ for _ = 1, bars do
   local stored = redis.call('GET', key)
   if not stored or newer_bar(bar, stored) then
     redis.call('SET', key, bar, 'EX', bar_seconds)
+  end
+end
+
+for _ = 1, quotes do
+  local key, quote = take_key(), take()
+  local stored = redis.call('GET', key)
+  if not stored or not before(quote, stored) then
+    redis.call('SET', key, quote, 'EX', quote_seconds)
   end
 end
 return 1

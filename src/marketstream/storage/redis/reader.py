@@ -1,6 +1,6 @@
 """Reads the newest market data back from the cache.
 
-Reads: `latest_price:{symbol}`, `ticks:{symbol}`, `aggregated:{symbol}:{interval}`.
+Reads: `latest_price:{symbol}`, `ticks:{symbol}`, `aggregated:{symbol}:{interval}`, `latest_quote:{symbol}`.
 """
 
 from typing import cast
@@ -8,9 +8,9 @@ from typing import cast
 from redis import Redis
 
 from marketstream.contracts import cache_keys
-from marketstream.contracts.messages import decode_bar, decode_tick
+from marketstream.contracts.messages import decode_bar, decode_quote, decode_tick
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.settings import RedisSettings
 from marketstream.storage.redis.connection import make_client, redis_errors
 
@@ -18,7 +18,7 @@ _SCAN_COUNT = 1_000
 
 
 class RedisReader:
-    """A `MarketReader` on the cache: the newest ticks (at most `TICKS_KEPT`) and each interval's newest bar, no more.
+    """A `CacheReader`: the newest ticks (at most `TICKS_KEPT`) and each interval's newest bar, no more.
 
     What has not changed for its key's lifetime is gone: an empty answer says nothing about the other stores.
 
@@ -35,6 +35,12 @@ class RedisReader:
         with redis_errors(self._settings):
             value = cast("bytes | None", self._client.get(cache_keys.latest_price(symbol)))
         return None if value is None else decode_tick(value)
+
+    def quote(self, symbol: str) -> Quote | None:
+        """The symbol's newest quote, for as long as one came in the last minute."""
+        with redis_errors(self._settings):
+            value = cast("bytes | None", self._client.get(cache_keys.latest_quote(symbol)))
+        return None if value is None else decode_quote(value)
 
     def ticks(self, symbol: str, *, start_us: int | None, end_us: int | None, limit: int) -> list[Tick]:
         """The newest `limit` of the kept ticks in the range, oldest first."""
@@ -63,6 +69,10 @@ class RedisReader:
         from_ticks = {key.split(":", 1)[1] for key in self._keys(cache_keys.ticks("*"))}
         from_bars = {key.split(":", 1)[1].rpartition(":")[0] for key in self._keys(cache_keys.bar("*", "*"))}
         return sorted(from_ticks | from_bars)
+
+    def intervals(self) -> list[str]:
+        """Every interval of which there is a bar, in no order."""
+        return list({key.rpartition(":")[2] for key in self._keys(cache_keys.bar("*", "*"))})
 
     def ping(self) -> None:
         """Returns when Redis answers."""

@@ -1,8 +1,8 @@
-"""Keeps the newest prices, ticks and bars in Redis.
+"""Keeps the newest prices, ticks, bars and quotes in Redis.
 
-Reads: `tick_data`, `aggregated_data_*`.
-Writes: `latest_price:{symbol}`, `ticks:{symbol}`, `message_count:{symbol}`, `aggregated:{symbol}:{interval}`, and
-`applied:{topic}`, the offset up to which each partition is in the keys above.
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `quote_data`.
+Writes: `latest_price:{symbol}`, `ticks:{symbol}`, `message_count:{symbol}`, `aggregated:{symbol}:{interval}`,
+`latest_quote:{symbol}`, and `applied:{topic}`, the offset up to which each partition is in the keys above.
 
 One script applies a whole batch and its offsets at once, so a message counts exactly once, whoever dies when. Newest is
 by event time: a late tick finds its place in the list and never replaces a newer price. Offsets belong to a topic's
@@ -18,7 +18,7 @@ from redis import Redis
 from marketstream.contracts import cache_keys
 from marketstream.contracts.messages import encode
 from marketstream.domain.errors import BusError, StoreUnavailableError
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Message
@@ -29,6 +29,12 @@ from marketstream.storage.redis.connection import make_client, redis_errors
 TopicIds = Callable[[Sequence[str]], Mapping[str, str]]
 _IDENTITY = "topic_id"  # the one field of `applied:{topic}` that is no partition
 _ATTEMPTS = 3
+_LIFETIMES = (
+    cache_keys.LATEST_PRICE_SECONDS,
+    cache_keys.MESSAGE_COUNT_SECONDS,
+    cache_keys.BAR_SECONDS,
+    cache_keys.LATEST_QUOTE_SECONDS,
+)
 _APPLY = files(__package__).joinpath("apply.lua").read_text()
 
 
@@ -69,7 +75,7 @@ class RedisWriter:
 
         Raises:
             StoreUnavailableError: Redis is away.
-            UndecodableError: Some messages are no ticks or bars.
+            UndecodableError: Some messages are none of their topics.
         """
         if self._client is None:
             raise StoreUnavailableError("not connected; call setup first")
@@ -140,18 +146,20 @@ def _script_input(
     """Lays a batch out as the script's header describes."""
     ticks = _by_symbol(decoded)
     bars = _newest_per_key(decoded)
+    quotes = _newest_quotes(decoded)
     keys = [_applied_key(topic) for topic, _ in positions]
     for symbol in ticks:
         keys += (cache_keys.ticks(symbol), cache_keys.latest_price(symbol), cache_keys.message_count(symbol))
-    keys += bars
-    lifetimes = (cache_keys.LATEST_PRICE_SECONDS, cache_keys.MESSAGE_COUNT_SECONDS, cache_keys.BAR_SECONDS)
-    arguments: list[str | bytes | int] = [len(positions), len(ticks), len(bars), cache_keys.TICKS_KEPT, *lifetimes]
+    keys += (*bars, *quotes)
+    arguments: list[str | bytes | int] = [len(positions), len(ticks), len(bars), len(quotes), cache_keys.TICKS_KEPT]
+    arguments += _LIFETIMES
     for position, offset in positions.items():
         arguments += (position[1], applied.get(position, ""), offset)
     for symbol_ticks in ticks.values():
         kept = symbol_ticks[-cache_keys.TICKS_KEPT :]
         arguments += (len(symbol_ticks), len(kept), *map(encode, kept))
     arguments += map(encode, bars.values())
+    arguments += map(encode, quotes.values())
     return keys, arguments
 
 
@@ -172,4 +180,15 @@ def _newest_per_key(decoded: Decoded) -> dict[str, Bar]:
         known = newest.get(key)
         if known is None or bar.version > known.version:
             newest[key] = bar
+    return newest
+
+
+def _newest_quotes(decoded: Decoded) -> dict[str, Quote]:
+    """The newest quote per key; of equals the later arrival counts as the newer, as with ticks."""
+    newest: dict[str, Quote] = {}
+    for _, quote in decoded.quotes:
+        key = cache_keys.latest_quote(quote.symbol)
+        known = newest.get(key)
+        if known is None or quote.order >= known.order:
+            newest[key] = quote
     return newest

@@ -54,7 +54,7 @@ def postgres_errors(settings: PostgresSettings) -> Iterator[None]:
     """Raises what PostgreSQL says of the data as `StoreError`, and everything else as `StoreUnavailableError`."""
     try:
         yield
-    except (psycopg2.DataError, psycopg2.IntegrityError) as error:
+    except (psycopg2.DataError, psycopg2.IntegrityError, errors.ProgramLimitExceeded) as error:  # too long for a key
         raise StoreError(_text(error)) from error
     except (errors.UndefinedTable, errors.UndefinedFunction, errors.UndefinedColumn, errors.InvalidSchemaName) as error:
         raise StoreUnavailableError(f"the tables are missing ({_text(error)}): run `marketstream migrate`") from error

@@ -16,8 +16,12 @@ from marketstream.storage.timescale.connection import connect
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def migrate(settings: PostgresSettings) -> None:
+def migrate(settings: PostgresSettings, *, target: str = "head") -> None:
     """Runs the migrations that are missing, all or none; with none missing it changes nothing.
+
+    Args:
+        settings: Where PostgreSQL is.
+        target: Up to which migration.
 
     Raises:
         StoreUnavailableError: PostgreSQL is away or refuses the owner.
@@ -37,7 +41,7 @@ def migrate(settings: PostgresSettings) -> None:
     try:
         with engine.connect() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, target)
     except (psycopg2.OperationalError, OperationalError) as error:
         raise StoreUnavailableError(f"PostgreSQL at {settings.host}:{settings.port}: {error}") from error
     except (psycopg2.Error, DBAPIError) as error:

@@ -28,12 +28,13 @@ create temporary table if not exists incoming_bars (
   low                   double precision not null,
   close                 double precision not null,
   volume                double precision not null,
-  vwap                  double precision not null,
+  vwap                  double precision,
   trade_count           bigint           not null,
   last_event_time_us    bigint           not null,
   last_received_time_us bigint           not null,
   final                 boolean          not null,
-  revision              integer          not null
+  revision              bigint           not null,
+  provider              text
 ) on commit delete rows
 
 -- name: copy_ticks
@@ -57,7 +58,7 @@ on conflict do nothing
 -- name: upsert_bars
 insert into aggregated_data as stored (
   symbol, "interval", start_time, end_time, open, high, low, close, volume, vwap, trade_count,
-  last_event_time, last_received_time, final, revision
+  last_event_time, last_received_time, final, revision, provider
 )
 select
   symbol,
@@ -68,7 +69,8 @@ select
   timestamptz 'epoch' + last_event_time_us * interval '1 microsecond',
   timestamptz 'epoch' + last_received_time_us * interval '1 microsecond',
   final,
-  revision
+  revision,
+  provider
 from incoming_bars
 on conflict (symbol, "interval", start_time) do update set
   end_time = excluded.end_time,
@@ -82,8 +84,78 @@ on conflict (symbol, "interval", start_time) do update set
   last_event_time = excluded.last_event_time,
   last_received_time = excluded.last_received_time,
   final = excluded.final,
-  revision = excluded.revision
-where (excluded.trade_count, excluded.final, excluded.revision) > (stored.trade_count, stored.final, stored.revision)
+  revision = excluded.revision,
+  provider = excluded.provider
+where (
+  excluded.provider is null,
+  case when excluded.provider is null then excluded.trade_count else 0 end,
+  excluded.final,
+  excluded.revision
+) > (
+  stored.provider is null,
+  case when stored.provider is null then stored.trade_count else 0 end,
+  stored.final,
+  stored.revision
+)
+
+-- name: upsert_feed
+-- A repeated status leaves what happened last as it is; an event that says nothing of the role leaves that.
+insert into feeds as stored (provider, time, log_offset, role, fault, attempt, lag_ms, event_time, kind, detail)
+select
+  %(provider)s, said.at, %(log_offset)s, %(role)s, %(fault)s, %(attempt)s, %(lag_ms)s,
+  case when %(kind)s <> 'status' then said.at end,
+  case when %(kind)s <> 'status' then %(kind)s end,
+  case when %(kind)s <> 'status' then %(detail)s end
+from (select timestamptz 'epoch' + %(time_us)s * interval '1 microsecond' as at) as said
+on conflict (provider) do update set
+  time = excluded.time,
+  log_offset = excluded.log_offset,
+  role = coalesce(excluded.role, stored.role),
+  fault = excluded.fault,
+  attempt = excluded.attempt,
+  lag_ms = excluded.lag_ms,
+  event_time = coalesce(excluded.event_time, stored.event_time),
+  kind = coalesce(excluded.kind, stored.kind),
+  detail = coalesce(excluded.detail, stored.detail)
+where (excluded.time, excluded.log_offset) > (stored.time, stored.log_offset)
+
+-- name: insert_feed_event
+insert into feed_events (time, provider, event_id, kind, detail, attempt, role, fault, lag_ms, gap)
+values (
+  timestamptz 'epoch' + %(time_us)s * interval '1 microsecond',
+  %(provider)s, %(event_id)s, %(kind)s, %(detail)s, %(attempt)s, %(role)s, %(fault)s, %(lag_ms)s, %(gap)s
+)
+on conflict do nothing
+
+-- name: upsert_gap
+insert into feed_gaps as stored (
+  gap_id, provider, symbol, start_time, end_time, first_id, last_id, missing, filled, state, detail,
+  opened_time, updated_time, log_offset
+)
+values (
+  %(gap_id)s, %(provider)s, %(symbol)s,
+  timestamptz 'epoch' + %(start_us)s * interval '1 microsecond',
+  timestamptz 'epoch' + %(end_us)s * interval '1 microsecond',
+  %(first_id)s, %(last_id)s, %(missing)s, %(filled)s, %(state)s, %(detail)s,
+  timestamptz 'epoch' + %(opened_us)s * interval '1 microsecond',
+  timestamptz 'epoch' + %(updated_us)s * interval '1 microsecond',
+  %(log_offset)s
+)
+on conflict (gap_id) do update set
+  provider = excluded.provider,
+  symbol = excluded.symbol,
+  start_time = excluded.start_time,
+  end_time = excluded.end_time,
+  first_id = excluded.first_id,
+  last_id = excluded.last_id,
+  missing = excluded.missing,
+  filled = excluded.filled,
+  state = excluded.state,
+  detail = excluded.detail,
+  opened_time = excluded.opened_time,
+  updated_time = excluded.updated_time,
+  log_offset = excluded.log_offset
+where (excluded.updated_time, excluded.log_offset) > (stored.updated_time, stored.log_offset)
 
 -- name: ensure_partitions
 select ensure_partitions(
@@ -115,7 +187,8 @@ select
   (extract(epoch from last_event_time) * 1000000)::bigint,
   (extract(epoch from last_received_time) * 1000000)::bigint,
   final,
-  revision
+  revision,
+  provider
 from aggregated_data
 where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
 order by start_time desc
@@ -140,6 +213,116 @@ with recursive known (symbol) as (
   where known.symbol is not null
 )
 select symbol from known where symbol is not null order by symbol
+
+-- name: intervals
+-- Hops along the keys from (symbol, interval) to the next, rather than past every row.
+with recursive known (symbol, "interval") as (
+  (select symbol, "interval" from aggregated_data order by symbol, "interval" limit 1)
+  union all
+  select following.symbol, following."interval"
+  from known, lateral (
+    select b.symbol, b."interval" from aggregated_data b
+    where (b.symbol, b."interval") > (known.symbol, known."interval")
+    order by b.symbol, b."interval" limit 1
+  ) as following
+)
+select distinct "interval" from known
+
+-- name: feeds
+select
+  coalesce(f.provider, g.provider),
+  f.role, f.kind, f.detail, f.fault, f.attempt, f.lag_ms,
+  (extract(epoch from f.time) * 1000000)::bigint,
+  (extract(epoch from f.event_time) * 1000000)::bigint,
+  coalesce(g.open, 0), coalesce(g.closed, 0), coalesce(g.unfillable, 0)
+from feeds f
+full join (
+  select
+    provider,
+    count(*) filter (where state = 'open') as open,
+    count(*) filter (where state = 'closed') as closed,
+    count(*) filter (where state = 'unfillable') as unfillable
+  from feed_gaps
+  group by provider
+) as g on g.provider = f.provider
+order by 1
+
+-- name: feed_events
+select
+  kind, provider, detail,
+  (extract(epoch from time) * 1000000)::bigint,
+  attempt, role, fault, lag_ms, gap
+from feed_events
+where (%(provider)s::text is null or provider = %(provider)s) and (%(kind)s::text is null or kind = %(kind)s)
+order by time desc, provider desc, event_id desc
+limit %(limit)s
+
+-- name: feed_gaps
+select
+  gap_id, provider, symbol,
+  (extract(epoch from start_time) * 1000000)::bigint,
+  (extract(epoch from end_time) * 1000000)::bigint,
+  first_id, last_id, missing, filled, state, detail,
+  (extract(epoch from opened_time) * 1000000)::bigint,
+  (extract(epoch from updated_time) * 1000000)::bigint
+from feed_gaps
+where (%(symbol)s::text is null or symbol = %(symbol)s)
+  and (%(provider)s::text is null or provider = %(provider)s)
+  and (%(state)s::text is null or state = %(state)s)
+  and start_time < %(end)s and end_time >= %(start)s
+order by start_time desc, gap_id desc
+limit %(limit)s
+
+-- name: completeness
+-- Per symbol and minute: the trades there are, those known to be missing, and the µs of which nobody knows what they
+-- held. A gap's missing trades are spread evenly over it; stretches that overlap count once.
+with minutes as (
+  select s.symbol, m.minute, m.minute + interval '1 minute' as minute_end
+  from unnest(%(symbols)s::text[]) as s (symbol)
+  cross join generate_series(
+    %(start)s::timestamptz, %(end)s::timestamptz - interval '1 minute', interval '1 minute'
+  ) as m (minute)
+), received as (
+  select symbol, date_trunc('minute', event_time) as minute, count(*) as ticks
+  from tick_data
+  where symbol = any(%(symbols)s::text[]) and event_time >= %(start)s and event_time < %(end)s
+  group by 1, 2
+), holes as (
+  select gap_id, symbol, missing, least(start_time, end_time) as hole_start, greatest(start_time, end_time) as hole_end
+  from feed_gaps
+  where symbol = any(%(symbols)s::text[]) and state <> 'closed'
+    and least(start_time, end_time) < %(end)s and greatest(start_time, end_time) >= %(start)s
+), parts as (
+  select
+    m.symbol, m.minute, h.gap_id, h.missing,
+    greatest(h.hole_start, m.minute) as part_start,
+    least(h.hole_end, m.minute_end) as part_end,
+    extract(epoch from h.hole_end - h.hole_start) as hole_seconds
+  from holes h
+  join minutes m
+    on m.symbol = h.symbol and h.hole_start < m.minute_end and (h.hole_end > m.minute or h.hole_start >= m.minute)
+), lost as (
+  select
+    symbol, minute,
+    coalesce(sum(
+      case when hole_seconds = 0 then missing else missing * extract(epoch from part_end - part_start) / hole_seconds end
+    ), 0) as missing,
+    range_agg(tstzrange(part_start, part_end)) filter (where missing is null) as uncovered,
+    array_agg(gap_id order by gap_id) as gap_ids
+  from parts
+  group by symbol, minute
+)
+select
+  m.symbol,
+  (extract(epoch from m.minute) * 1000000)::bigint,
+  coalesce(r.ticks, 0),
+  coalesce(l.missing, 0)::double precision,
+  coalesce((select extract(epoch from sum(upper(u) - lower(u))) from unnest(l.uncovered) as u), 0)::double precision,
+  coalesce(l.gap_ids, '{}')
+from minutes m
+left join received r on r.symbol = m.symbol and r.minute = m.minute
+left join lost l on l.symbol = m.symbol and l.minute = m.minute
+order by m.symbol, m.minute
 
 -- name: ping
 select 1 from tick_data limit 0

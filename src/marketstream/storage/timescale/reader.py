@@ -45,6 +45,10 @@ class TimescaleReader:
         """Every symbol with a tick or a bar, sorted."""
         return [symbol for (symbol,) in self._session.rows("symbols", {})]
 
+    def intervals(self) -> list[str]:
+        """Every interval of which there is a bar, in no order."""
+        return [interval for (interval,) in self._session.rows("intervals", {})]
+
     def ping(self) -> None:
         """Returns when PostgreSQL answers and its tables are there."""
         self._session.ping()

@@ -22,8 +22,10 @@ def bar_row(bar: Bar) -> str:
     """One line for `incoming_bars`."""
     return (
         f"{_text(bar.symbol)}\t{_text(bar.interval)}\t{bar.start_us}\t{bar.end_us}"
-        f"\t{bar.open!r}\t{bar.high!r}\t{bar.low!r}\t{bar.close!r}\t{bar.volume!r}\t{bar.vwap!r}\t{bar.trade_count}"
-        f"\t{bar.last_event_time_us}\t{bar.last_received_time_us}\t{'t' if bar.final else 'f'}\t{bar.revision}\n"
+        f"\t{bar.open!r}\t{bar.high!r}\t{bar.low!r}\t{bar.close!r}\t{bar.volume!r}"
+        f"\t{_NULL if bar.vwap is None else repr(bar.vwap)}\t{bar.trade_count}"
+        f"\t{bar.last_event_time_us}\t{bar.last_received_time_us}\t{'t' if bar.final else 'f'}\t{bar.revision}"
+        f"\t{_text(bar.provider)}\n"
     )
 
 
@@ -63,6 +65,7 @@ def bar_of(row: tuple[Any, ...]) -> Bar:
         last_received_time_us=row[12],
         final=row[13],
         revision=row[14],
+        provider=row[15],
     )
 
 

@@ -1,9 +1,10 @@
-"""Stores every tick and the newest version of every bar in PostgreSQL.
+"""Stores every tick, the newest version of every bar, and how the feeds are, in PostgreSQL.
 
-Reads: `tick_data`, `aggregated_data_*` (topics). Writes: `tick_data`, `aggregated_data` (tables).
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `feed_events` (topics).
+Writes: `tick_data`, `aggregated_data`, `feeds`, `feed_events`, `feed_gaps` (tables).
 
 One transaction per batch: COPY into temporary tables, then an insert that skips known trades and an upsert that never
-takes a bar backwards. So the same batch again, or an older one, changes nothing.
+takes a bar backwards; feed events one by one. So the same batch again, or an older one, changes nothing.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,12 +15,12 @@ from psycopg2.extensions import connection as Connection  # noqa: N812  # a clas
 
 from marketstream.contracts import tables
 from marketstream.domain.errors import StoreUnavailableError
-from marketstream.domain.market import Bar, Tick
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Message
 from marketstream.settings import PostgresSettings
-from marketstream.storage.decoding import decode, newest_bars
+from marketstream.storage.decoding import Decoded, decode, newest_bars
 from marketstream.storage.timescale.connection import connect, postgres_errors
+from marketstream.storage.timescale.feeds import store_feed_events
 from marketstream.storage.timescale.queries import QUERIES
 from marketstream.storage.timescale.rows import bar_row, tick_row
 
@@ -60,18 +61,16 @@ class TimescaleWriter:
 
         Raises:
             StoreUnavailableError: PostgreSQL is away.
-            UndecodableError: Some messages are no ticks or bars.
+            UndecodableError: Some messages are none of their topics.
             StoreError: PostgreSQL refuses a value.
         """
         decoded = decode(batch)
-        ticks = [tick for _, tick in decoded.ticks]
-        bars = list(newest_bars(decoded.bars).values())
         with postgres_errors(self._settings):
             try:
-                self._write(ticks, bars)
+                self._write(decoded)
             except errors.CheckViolation:  # no partition for a row: somebody has dropped one since we saw it
                 self._known_days.clear()
-                self._write(ticks, bars)
+                self._write(decoded)
 
     def apply_retention(self, keep_days: dict[str, int]) -> None:
         """Drops what is older, and was stored longer ago, than each table's number of days.
@@ -99,10 +98,14 @@ class TimescaleWriter:
             raise StoreUnavailableError("not connected; call setup first")
         return self._connection
 
-    def _write(self, ticks: Sequence[Tick], bars: Sequence[Bar]) -> None:
+    def _write(self, decoded: Decoded) -> None:
         connection = self._open()
+        ticks = [tick for _, tick in decoded.ticks]
+        bars = newest_bars(decoded.bars).values()
+        kept_events = {event.time_us // _DAY_US for _, event in decoded.feed_events if event.kind != "status"}
         self._ensure_partitions(connection, tables.TICKS, {tick.event_time_us // _DAY_US for tick in ticks})
         self._ensure_partitions(connection, tables.BARS, {bar.start_us // _DAY_US for bar in bars})
+        self._ensure_partitions(connection, tables.FEED_EVENTS, kept_events)
         with connection, connection.cursor() as cursor:
             if ticks:
                 cursor.copy_expert(QUERIES["copy_ticks"], _lines(map(tick_row, ticks)))
@@ -110,6 +113,7 @@ class TimescaleWriter:
             if bars:
                 cursor.copy_expert(QUERIES["copy_bars"], _lines(map(bar_row, bars)))
                 cursor.execute(QUERIES["upsert_bars"])
+            store_feed_events(cursor, decoded.feed_events)
 
     def _ensure_partitions(self, connection: Connection, table: str, days: Iterable[int]) -> None:
         missing = sorted(day for day in days if (table, day) not in self._known_days)
