@@ -13,7 +13,9 @@ from marketstream.settings import Settings
 
 if TYPE_CHECKING:
     from marketstream.contracts.dead_letters import DeadLetterDesk
-    from marketstream.ports import KnownTrades
+    from marketstream.ports import Clock, KnownTrades, Provider
+    from marketstream.producers.backfill.request import BackfillRequest
+    from marketstream.producers.backfill.runner import Backfill
     from marketstream.producers.dead_letters.reinjection import Reinjector
     from marketstream.producers.past_trades import PastTrades
     from marketstream.serving.market_data import MarketData
@@ -132,6 +134,59 @@ def _build_reinjector(settings: Settings) -> "Reinjector":
     reader = LetterReader(partial(parser_of, settings=settings), frozenset(settings.symbols), clock)
     publisher = KafkaPublisher(settings.kafka.bootstrap_servers)
     return Reinjector(reader, build_past_trades(settings), publisher, clock)
+
+
+def build_backfill(settings: Settings, request: "BackfillRequest") -> "Backfill":
+    """What fetches this history and publishes it. Nothing connects before it runs.
+
+    Raises:
+        ProviderError: The provider has no such history.
+        ConfigurationError: There is no such provider, or it doesn't carry a symbol.
+    """
+    from marketstream.bus.publisher import KafkaPublisher
+    from marketstream.clock import SystemClock
+    from marketstream.producers.backfill.guards import OpenGaps
+    from marketstream.producers.backfill.request import check_possible
+    from marketstream.producers.backfill.runner import Backfill
+    from marketstream.producers.backfill.sinks import BarSink, TradeSink
+    from marketstream.producers.backfill.state import StateFile
+    from marketstream.producers.recovery import read_gaps
+
+    clock, servers = SystemClock(), settings.kafka.bootstrap_servers
+    provider = _history_provider(settings, request, clock)
+    check_possible(request, provider)
+    state = StateFile(settings.data_dir / "backfill", request)
+    publisher = KafkaPublisher(servers)
+    if request.data == "bars":
+        return Backfill(request, provider, BarSink(publisher), state, lambda: None)
+    guard = OpenGaps(request, partial(read_gaps, servers), clock, settings.gaps.give_up_seconds)
+    return Backfill(request, provider, TradeSink(build_past_trades(settings), publisher), state, guard)
+
+
+def _history_provider(settings: Settings, request: "BackfillRequest", clock: "Clock") -> "Provider":
+    """The adapter for the request's symbols, whatever the settings subscribe to."""
+    from marketstream.domain.errors import ConfigurationError
+    from marketstream.providers.auto import Feed
+    from marketstream.providers.registry import FACTORIES, create_provider
+    from marketstream.providers.states import ignore_state
+
+    if request.provider not in FACTORIES:
+        raise ConfigurationError(f"{request.provider!r} is none of the providers {', '.join(FACTORIES)}")
+    own = settings.model_copy(update={"symbols": list(request.symbols)})
+    return create_provider(Feed(request.provider, getattr(own, request.provider), False), own, clock, ignore_state)
+
+
+def check_backfill(settings: Settings, request: "BackfillRequest") -> None:
+    """Refuses a range that holds another provider's trades.
+
+    Raises:
+        BackfillError: It does.
+        StoreUnavailableError: The database is away.
+    """
+    from marketstream.producers.backfill.guards import check_others
+    from marketstream.storage.timescale.reader import TimescaleReader
+
+    check_others(request, TimescaleReader(settings.postgres))
 
 
 def run_api(settings: Settings) -> None:

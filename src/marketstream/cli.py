@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from marketstream import bootstrap
-from marketstream.commands import dead_letters
+from marketstream.commands import backfill, dead_letters
 from marketstream.contracts import schema_files
 from marketstream.domain.errors import MarketstreamError
 from marketstream.launch import commands
@@ -17,6 +17,7 @@ from marketstream.settings import load_settings
 app = typer.Typer(no_args_is_help=True, help="Real-time market data, from a provider's socket to the screen.")
 commands.register(app)
 dead_letters.register(app)
+backfill.register(app)
 
 
 @app.command()

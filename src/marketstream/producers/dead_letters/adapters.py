@@ -9,6 +9,8 @@ from marketstream.providers.alpha_vantage import parse as alpha_vantage
 from marketstream.providers.alpha_vantage.config import AlphaVantageConfig
 from marketstream.providers.binance import parse as binance
 from marketstream.providers.binance.config import BinanceConfig
+from marketstream.providers.binance_usdm import parse as binance_usdm
+from marketstream.providers.binance_usdm.config import USDM
 from marketstream.providers.finage import parse as finage
 from marketstream.providers.finage.config import FinageConfig
 from marketstream.providers.finazon import parse as finazon
@@ -32,6 +34,7 @@ class _ParseFrame(Protocol):
 _ADAPTERS: Mapping[str, tuple[_ParseFrame, _NamesOf]] = {
     "alpha_vantage": (alpha_vantage.parse_answer, lambda own: AlphaVantageConfig.of(own.alpha_vantage, own).names),
     "binance": (binance.parse_frame, lambda own: BinanceConfig.of(own.binance, own).names),
+    "binance_usdm": (binance_usdm.parse_frame, lambda own: BinanceConfig.of(own.binance_usdm, own, USDM).names),
     "finage": (finage.parse_frame, lambda own: FinageConfig.of(own.finage, own).names),
     "finazon": (finazon.parse_frame, lambda own: FinazonConfig.of(own.finazon, own).names),
     "fmp": (fmp.parse_frame, lambda own: FmpConfig.of(own.fmp, own).names),

@@ -1,0 +1,82 @@
+"""What must not be backfilled: what the running producer is fetching itself, and what another provider has told.
+
+Reads: `feed_events` (open gaps), `tick_data` (table), through ports.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from marketstream.contracts.messages import FeedGap
+from marketstream.ports import Clock, MarketReader
+from marketstream.producers.backfill.request import BackfillError, BackfillRequest
+
+_LOOK_SECONDS = 10.0
+_NEWEST_LOOKED_AT = 1_000
+# The newest trades may still come by the stream, or be fetched by the producer because they did not.
+LIVE_US = 60_000_000
+
+
+class OpenGaps:
+    """Refuses to publish trades of a stretch that the producer is filling: both would publish them.
+
+    Args:
+        request: What is backfilled.
+        read_gaps: The last word on every gap spoken of since a point in time.
+        clock: Says what is now.
+        give_up_seconds: How long the producer tries to fill a gap.
+    """
+
+    def __init__(
+        self,
+        request: BackfillRequest,
+        read_gaps: Callable[[int], Sequence[FeedGap]],
+        clock: Clock,
+        give_up_seconds: float,
+    ) -> None:
+        self._request = request
+        self._read_gaps = read_gaps
+        self._clock = clock
+        self._give_up_us = round(give_up_seconds * 1_000_000)
+        self._look_at = 0.0
+
+    def __call__(self) -> None:
+        """Looks, if it hasn't for a while.
+
+        Raises:
+            BackfillError: There is such a gap.
+            BusError: Kafka is away.
+        """
+        if time.monotonic() < self._look_at:
+            return
+        now_us = self._clock.now_us()
+        for gap in self._read_gaps(now_us - 2 * self._give_up_us):
+            if gap.state == "open" and gap.updated_us > now_us - 2 * self._give_up_us and self._concerns(gap):
+                raise BackfillError(
+                    f"the producer is filling a gap of {gap.symbol} there itself (event time {gap.start_us} to "
+                    f"{gap.end_us} µs): try again when it is closed, or end before it"
+                )
+        self._look_at = time.monotonic() + _LOOK_SECONDS
+
+    def _concerns(self, gap: FeedGap) -> bool:
+        wanted = self._request
+        overlaps = gap.start_us < wanted.end_us and gap.end_us >= wanted.start_us
+        return gap.provider == wanted.provider and gap.symbol in wanted.symbols and overlaps
+
+
+def check_others(request: BackfillRequest, reader: MarketReader) -> None:
+    """Refuses to add one provider's trades to another's: the same trade would count twice in every bar.
+
+    The newest trades of the range are looked at.
+
+    Raises:
+        BackfillError: There are trades of another provider.
+        StoreUnavailableError: The database is away.
+    """
+    for symbol in request.symbols:
+        ticks = reader.ticks(symbol, start_us=request.start_us, end_us=request.end_us, limit=_NEWEST_LOOKED_AT)
+        others = sorted({tick.provider for tick in ticks} - {request.provider})
+        if others:
+            raise BackfillError(
+                f"{symbol} has trades of {', '.join(others)} in this range, and bars would count both: choose a range "
+                "without them, fetch --data bars, or say --mixed if they are different trades"
+            )
