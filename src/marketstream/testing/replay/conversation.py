@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from marketstream.testing.market_trade import MarketTrade
+from marketstream.testing.replay.history import PlayedHistory
 
 POLICY_VIOLATION = 1008
 
@@ -35,10 +36,16 @@ class Outgoing(NamedTuple):
 
 
 class Batch:
-    """Trades on their way to all clients; each encoding is made once, however many clients want it."""
+    """Trades on their way to all clients; each encoding is made once, however many clients want it.
 
-    def __init__(self, trades: Sequence[MarketTrade]) -> None:
+    Attributes:
+        trades: The trades.
+        history: All that has been played, these included; None where nobody keeps it.
+    """
+
+    def __init__(self, trades: Sequence[MarketTrade], history: PlayedHistory | None = None) -> None:
         self.trades = trades
+        self.history = history
         self._encoded: dict[Callable[[MarketTrade], bytes], list[bytes]] = {}
 
     def encoded(self, encode: Callable[[MarketTrade], bytes]) -> list[bytes]:

@@ -21,12 +21,14 @@ class Rules:
         refuse_all_keys: No key is good.
         quota: Everything asked for is refused as this.
         retry_after_seconds: What refusals for a quota tell, where the provider tells it.
+        weights: Request weight spent, by minute since the epoch, where the protocol counts it.
     """
 
     refused_keys: Sequence[str] = ()
     refuse_all_keys: bool = False
     quota: Quota | None = None
     retry_after_seconds: float = 1.0
+    weights: dict[int, int] = field(default_factory=dict)
 
     def accepts_key(self, key: str) -> bool:
         """Whether an API key is good."""

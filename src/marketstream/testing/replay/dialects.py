@@ -4,19 +4,8 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from marketstream.providers.auto import REPLAY_PATHS
-from marketstream.testing.replay import alpha_vantage, binance, finage, finazon, fmp, polygon
-from marketstream.testing.replay.conversation import Conversation
-from marketstream.testing.replay.dialect import Dialect, RestReply, RestRequest, Rules
-from marketstream.testing.replay.history import PlayedHistory
-
-
-def _binance(path: str, rules: Rules) -> Conversation:
-    return binance.BinanceConversation(path)
-
-
-def _no_reply(request: RestRequest, history: PlayedHistory, rules: Rules) -> RestReply:
-    raise NotImplementedError(request.path)
-
+from marketstream.testing.replay import alpha_vantage, binance, binance_usdm, finage, finazon, fmp, polygon
+from marketstream.testing.replay.dialect import Dialect
 
 # The first that speaks a path takes it; a path that none speaks is Polygon's.
 DIALECTS: Sequence[Dialect] = (
@@ -24,7 +13,8 @@ DIALECTS: Sequence[Dialect] = (
     finage.DIALECT,
     finazon.DIALECT,
     fmp.DIALECT,
-    Dialect(provider="binance", speaks=binance.speaks, converse=_binance, serves=lambda _path: False, reply=_no_reply),
+    binance.DIALECT,
+    binance_usdm.DIALECT,
     polygon.DIALECT,
 )
 _BY_PROVIDER = {dialect.provider: dialect for dialect in DIALECTS}

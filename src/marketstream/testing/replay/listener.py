@@ -198,7 +198,7 @@ class Listener:
     def _disturbed(self, batch: Batch, window: int) -> Iterator[Outgoing]:
         """The batch trade by trade, less what gaps leave out, reversed within windows of so many frames."""
         for passed, trade in enumerate(batch.trades, start=1):
-            frames = [outgoing.frame for outgoing in self.conversation.frames(Batch((trade,)))]
+            frames = [outgoing.frame for outgoing in self.conversation.frames(Batch((trade,), batch.history))]
             if frames and self._gap_takes(trade):
                 continue
             self._window += frames

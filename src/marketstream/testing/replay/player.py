@@ -64,7 +64,7 @@ class Player:
             if trades := tape.peek(FRAME_TRADES, market_us):
                 self._note(tape, trades)
                 tape.advance(len(trades))
-                batch = Batch(trades)
+                batch = Batch(trades, self._history)
                 for listener in self._audience.subscribed():
                     listener.push(batch)
                 await asyncio.sleep(0)
@@ -88,7 +88,7 @@ class Player:
                 await asyncio.sleep(GRANULARITY_SECONDS if not trades else _FAULT_NAP_SECONDS)
                 continue
             self._note(tape, trades)
-            batch = Batch(trades)
+            batch = Batch(trades, self._history)
             done = await asyncio.gather(*(listener.deliver(batch) for listener in listeners))
             # The furthest client leads; one that broke off in the middle joins again wherever the market is then.
             tape.advance(max(done))

@@ -6,8 +6,16 @@ import orjson
 import pytest
 
 from marketstream.testing.market_trade import MarketTrade
-from marketstream.testing.replay.binance import BinanceConversation, encode_aggregate, encode_trade, speaks
+from marketstream.testing.replay.binance import (
+    DIALECT,
+    BinanceConversation,
+    encode_aggregate,
+    encode_book,
+    encode_trade,
+)
 from marketstream.testing.replay.conversation import Batch
+from marketstream.testing.replay.dialect import Rules
+from marketstream.testing.replay.history import PlayedHistory
 
 BTC = MarketTrade("BTCUSDT", 65_000.1, 0.00042, 1_672_515_782_136_999, "BINANCE", "sell", "12345", 12_345)
 ETH = MarketTrade("ETHUSDT", 3_200.0, 2.0, 1_672_515_782_137_000, "BINANCE", "buy", "9", 9)
@@ -41,6 +49,88 @@ def test_trades_have_the_documented_fields() -> None:
     assert orjson.loads(encode_trade(ETH))["m"] is False
 
 
+def test_best_bids_and_asks_have_the_documented_fields() -> None:
+    assert orjson.loads(encode_book(BTC)) == {
+        "u": 12_345,
+        "s": "BTCUSDT",
+        "b": "65000.10000000",
+        "B": "1.00042000",
+        "a": "65000.11000000",
+        "A": "2.00042000",
+    }
+
+
+def test_a_bar_is_sent_as_it_grows_and_when_it_is_over() -> None:
+    start = 1_672_515_780_000_000
+    times = [start + 1_000_000 * second for second in (1, 2, 3, 30, 60, 61, 200)]
+    trades = [BTC._replace(event_time_us=time, price=100.0 + n, sequence=n) for n, time in enumerate(times)]
+    conversation = BinanceConversation("/ws/btcusdt@kline_1m")
+    assert conversation.subscribed
+    sent = []
+    played = PlayedHistory()
+    for trade in trades:  # as they are played, one by one
+        played.add([trade])
+        sent += [orjson.loads(each.frame) for each in conversation.frames(Batch([trade], played))]
+    told = [(k["t"], k["x"], k["n"], k["o"], k["c"]) for k in (event["k"] for event in sent)]
+    first, second, third = start // 1_000, start // 1_000 + 60_000, start // 1_000 + 180_000
+    assert told == [
+        (first, False, 1, "100.00000000", "100.00000000"),
+        (first, False, 3, "100.00000000", "102.00000000"),
+        (first, False, 4, "100.00000000", "103.00000000"),
+        (first, True, 4, "100.00000000", "103.00000000"),
+        (second, False, 1, "104.00000000", "104.00000000"),
+        (second, True, 2, "104.00000000", "105.00000000"),
+        (third, False, 1, "106.00000000", "106.00000000"),
+    ]
+    assert sent[3] == {
+        "e": "kline",
+        "E": times[4] // 1_000,
+        "s": "BTCUSDT",
+        "k": {
+            "t": first,
+            "T": first + 59_999,
+            "s": "BTCUSDT",
+            "i": "1m",
+            "f": 0,
+            "L": 3,
+            "o": "100.00000000",
+            "c": "103.00000000",
+            "h": "103.00000000",
+            "l": "100.00000000",
+            "v": "0.00168000",
+            "n": 4,
+            "x": True,
+            "q": "0.17052000",
+            "V": "0.00084000",
+            "Q": "0.08526000",
+            "B": "0",
+        },
+    }
+
+
+def test_a_bar_holds_what_was_played_before_the_client_came() -> None:
+    played = PlayedHistory()
+    trades = [BTC._replace(sequence=number) for number in range(10)]
+    played.add(trades)
+    (frame,) = BinanceConversation("/stream?streams=btcusdt@kline_1m").frames(Batch(trades[9:], played))
+    event = orjson.loads(frame.frame)
+    assert (event["stream"], event["data"]["k"]["n"]) == ("btcusdt@kline_1m", 10)
+
+
+def test_perpetuals_are_not_spots() -> None:
+    conversation = BinanceConversation("/ws/btcusdt@trade/btcusdt-perp@trade")
+    assert list(conversation.frames(Batch([BTC._replace(symbol="BTCUSDT-PERP")]))) == []
+
+
+def test_a_quota_ends_the_connection_and_refuses_new_ones() -> None:
+    rules = Rules()
+    conversation = BinanceConversation("/ws", rules)
+    assert conversation.greeting().close is None
+    rules.quota = "ban"
+    assert BinanceConversation("/ws", rules).greeting().close is not None
+    assert conversation.answer(b"{}", 0.0).close is not None
+
+
 @pytest.mark.parametrize(
     ("path", "ours"),
     [
@@ -49,11 +139,12 @@ def test_trades_have_the_documented_fields() -> None:
         ("/stream?streams=a@trade", True),
         ("/stocks", False),
         ("/wsx", False),
+        ("/market/ws", False),
         ("/", False),
     ],
 )
 def test_its_paths(path: str, ours: bool) -> None:
-    assert speaks(path) is ours
+    assert DIALECT.speaks(path) is ours
 
 
 def test_raw_and_combined_paths_subscribe_at_once() -> None:
@@ -86,7 +177,9 @@ def test_two_streams_of_one_symbol_send_both_and_count_the_trade_once() -> None:
 
 def test_unknown_and_upper_case_streams_are_acknowledged_and_silent() -> None:
     conversation = BinanceConversation("/ws")
-    assert ask(conversation, method="SUBSCRIBE", params=["BTCUSDT@trade", "btcusdt@kline_1m"], id=1)["result"] is None
+    assert (
+        ask(conversation, method="SUBSCRIBE", params=["BTCUSDT@trade", "btcusdt@kline_7m", "x"], id=1)["result"] is None
+    )
     assert not conversation.subscribed
 
 
