@@ -162,7 +162,8 @@ def reply(request: RestRequest, history: PlayedHistory, rules: Rules) -> RestRep
         return _error(HTTPStatus.NOT_ACCEPTABLE, _NO_PERMISSION if key else _NO_KEY)
     if rules.quota:
         status, words = _REFUSALS[rules.quota]
-        return _error(status, words, {"Retry-After": f"{rules.retry_after_seconds:.0f}"})
+        wait = round(rules.retry_after_seconds)
+        return _error(status, words, {"Retry-After": str(wait)} if wait else None)
     path = unquote(request.path)
     if match := _BARS.fullmatch(path):
         return _bars(match, request.query, history)
