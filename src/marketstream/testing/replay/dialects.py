@@ -1,9 +1,7 @@
 """Every provider's protocol in one table, and the provider a request's path chooses."""
 
 from collections.abc import Sequence
-from urllib.parse import urlsplit
 
-from marketstream.providers.auto import REPLAY_PATHS
 from marketstream.testing.replay import alpha_vantage, binance, binance_usdm, finage, finazon, fmp, polygon
 from marketstream.testing.replay.dialect import Dialect
 
@@ -18,19 +16,12 @@ DIALECTS: Sequence[Dialect] = (
     polygon.DIALECT,
 )
 _BY_PROVIDER = {dialect.provider: dialect for dialect in DIALECTS}
-PROVIDERS = tuple(REPLAY_PATHS)
+PROVIDERS = tuple(_BY_PROVIDER)
 
 
 def speaker(path: str) -> Dialect:
     """The dialect of a WebSocket request's path with its query."""
-    for dialect in DIALECTS:
-        if dialect.speaks(path):
-            return dialect
-    plain = urlsplit(path).path
-    for provider, prefix in REPLAY_PATHS.items():
-        if prefix and (plain == prefix or plain.startswith(prefix + "/")) and provider in _BY_PROVIDER:
-            return _BY_PROVIDER[provider]
-    return _BY_PROVIDER["polygon"]
+    return next((dialect for dialect in DIALECTS if dialect.speaks(path)), _BY_PROVIDER["polygon"])
 
 
 def server_of(path: str) -> Dialect | None:

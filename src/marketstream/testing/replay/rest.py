@@ -1,6 +1,7 @@
 """Plain HTTP on the replay server's port: `/health`, `/played`, and the providers' REST APIs."""
 
 import asyncio
+from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -46,14 +47,14 @@ class RestFront:
             return self._refusal(connection, request.path)
         if request.method != "GET":
             return _response(RestReply(b"", HTTPStatus.METHOD_NOT_ALLOWED))
-        return _response(await self._reply(request))
+        return _response(await self._reply(connection, request))
 
     def _refusal(self, connection: ServerConnection, path: str) -> Response | None:
         if (path == ADMIN_PATH and self._admin) or not self._desk.states(speaker(path).provider).refuse_connections:
             return None
         return connection.respond(HTTPStatus.SERVICE_UNAVAILABLE, "no connections at present\n")
 
-    async def _reply(self, request: Request) -> RestReply:
+    async def _reply(self, connection: ServerConnection, request: Request) -> RestReply:
         address = urlsplit(request.path)
         asked = RestRequest(
             path=address.path,
@@ -67,7 +68,9 @@ class RestFront:
         if dialect is None:
             return _NOT_FOUND
         if (delay := self._desk.states(dialect.provider).rest_delay_seconds) > 0:
-            await asyncio.sleep(delay)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await connection.wait_closed()  # who left isn't waited for
         if self._desk.states(dialect.provider).rest_away:
             return RestReply(b'{"error":"away"}', HTTPStatus.SERVICE_UNAVAILABLE)
         return dialect.reply(asked, self._history, self._desk.rules(dialect.provider))
