@@ -37,7 +37,8 @@ class Hole:
         before: Order of the last trade before the hole.
         after: Order of the first trade after it.
         ranges: The missing numbers as closed ranges, rising; None where nothing numbers them.
-        prints: What is known of the first millisecond's trades from another provider.
+        prints: What was told of the milliseconds at the borders, by millisecond.
+        by_content: Whether another provider told it, so that only what trades are like says which are the same.
         hole_id: The same for the same hole found again.
         found_ids: Trades without numbers that have been found.
         filled: How many have been found.
@@ -48,7 +49,8 @@ class Hole:
     before: Order
     after: Order
     ranges: list[tuple[int, int]] | None
-    prints: list[Print] = field(default_factory=list)
+    prints: dict[int, list[Print]] = field(default_factory=dict)
+    by_content: bool = False
     hole_id: str = ""
     found_ids: set[str] = field(default_factory=set)
     filled: int = 0
@@ -71,11 +73,25 @@ class Hole:
         if not self.before < tick.order < self.after or tick.trade_id in self.found_ids:
             return False
         self.found_ids.add(tick.trade_id)
-        if tick.event_time_us // 1_000 == self.before[0] // 1_000 and (tick.price, tick.size) in self.prints:
-            self.prints.remove((tick.price, tick.size))
+        told = self.prints.get(tick.event_time_us // 1_000, []) if self.by_content else []
+        if (tick.price, tick.size) in told:
+            told.remove((tick.price, tick.size))
             return False
         self.filled += 1
         return True
+
+    def note(self, tick: Tick) -> None:
+        """Notes a trade that came by the stream, in case another provider is asked about its millisecond."""
+        time_ms = tick.event_time_us // 1_000
+        if self.ranges is None and time_ms == self.after[0] // 1_000:
+            self.prints.setdefault(time_ms, []).append((tick.price, tick.size))
+
+    def ask(self, provider: str) -> None:
+        """Turns to another provider: of the milliseconds at the borders, what is not known by content is missing."""
+        self.provider = provider
+        self.by_content = True
+        self.before = (self.before[0] // 1_000 * 1_000, -_LAST_SEQUENCE)
+        self.after = ((self.after[0] // 1_000 + 1) * 1_000, -_LAST_SEQUENCE)
 
     def _take_number(self, number: int) -> bool:
         for index, (first, last) in enumerate(self.ranges or ()):
@@ -145,6 +161,8 @@ class Continuity:
             if place is not Place.NEXT:
                 return place
         _advance(stream, tick)
+        for hole in stream.holes:
+            hole.note(tick)
         return Place.NEXT
 
     def session_started(self, provider: str) -> None:
@@ -243,13 +261,17 @@ class Continuity:
         return Place.NEXT
 
     def _open(self, stream: _Stream, tick: Tick, ranges: list[tuple[int, int]] | None) -> None:
-        hole = Hole(tick.provider, tick.symbol, stream.newest, tick.order, ranges)
+        prints = {} if ranges else {stream.newest[0] // 1_000: list(stream.prints)}
+        hole = Hole(tick.provider, tick.symbol, stream.newest, tick.order, ranges, prints)
         stream.holes.append(hole)
         self._new_holes.append(hole)
 
     def _open_seam(self, stream: _Stream, tick: Tick, cut_ms: int) -> None:
         before = (cut_ms * 1_000, -_LAST_SEQUENCE)  # its own numbers begin anew, so the whole millisecond is looked at
-        hole = Hole(tick.provider, tick.symbol, before, tick.order, None, list(stream.prints))
+        hole = Hole(
+            tick.provider, tick.symbol, before, tick.order, None, {cut_ms: list(stream.prints)}, by_content=True
+        )
+        hole.note(tick)
         stream.holes.append(hole)
         self._new_holes.append(hole)
 

@@ -99,6 +99,7 @@ class GapFiller:
             self._continuity.forget(hole)  # it was only disorder
             return
         self._opened_us[hole.hole_id] = self._clock.now_us()
+        self._find_source(hole)
         metrics.GAPS.labels(hole.provider, "open").inc()
         await self._say(hole, "open", "")
         await self._fill(hole)
@@ -150,6 +151,16 @@ class GapFiller:
         await mark.reached.wait()
         while await asyncio.to_thread(self._publisher.flush, _FLUSH_SECONDS):
             _logger.info("waiting for Kafka to take fetched trades", gap=hole.hole_id)
+
+    def _find_source(self, hole: Hole) -> None:
+        """Turns to another feed that carries the symbol, where the hole's own has no past trades."""
+        own = self._providers.get((hole.provider, hole.symbol))
+        if hole.ranges is not None or (own is not None and own.capabilities.past_trades):
+            return
+        for (name, symbol), provider in self._providers.items():
+            if symbol == hole.symbol and provider.capabilities.past_trades:
+                hole.ask(name)
+                return
 
     async def _pages(self, hole: Hole) -> AsyncGenerator[Frame, None]:
         provider = self._providers.get((hole.provider, hole.symbol))

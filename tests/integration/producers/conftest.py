@@ -8,13 +8,21 @@ import sys
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from marketstream.bus.admin import ensure_topics
 from marketstream.bus.consumer import KafkaSource
 from marketstream.clock import SystemClock
-from marketstream.contracts.messages import DeadLetter, FeedEvent, decode_dead_letter, decode_feed_event, decode_tick
+from marketstream.contracts.messages import (
+    DeadLetter,
+    FeedEvent,
+    FeedGap,
+    decode_dead_letter,
+    decode_feed_event,
+    decode_tick,
+)
 from marketstream.contracts.topics import DEAD_LETTERS, FEED_EVENTS, TICKS
 from marketstream.domain.market import Tick
 from marketstream.settings import Settings
@@ -34,20 +42,23 @@ class Stand:
         self.ticks: list[Tick] = []
         self.dead_letters: list[DeadLetter] = []
         self.feed_events: list[FeedEvent] = []
+        self.gaps: list[FeedGap] = []
         topics = (TICKS, DEAD_LETTERS, FEED_EVENTS)
         ensure_topics(settings.kafka.bootstrap_servers, topics, settings.kafka.partitions)
         self._source = KafkaSource(settings.kafka.bootstrap_servers, f"test-{uuid.uuid4().hex}", topics)
 
-    def start(self, provider: str, url: str) -> subprocess.Popen[bytes]:
-        """A producer's process on one provider at this address."""
+    def start(self, provider: str, url: str, **more: str) -> subprocess.Popen[bytes]:
+        """A producer's process on one provider at this address, its REST API on the same host and port."""
         settings = {
             "DATA_DIR": str(self.directory),
             "SYMBOLS": ",".join(self.symbols),
             "PROVIDERS": provider,
             f"{provider.upper()}__WEBSOCKET_URL": url,
+            f"{provider.upper()}__REST_URL": f"http://{urlsplit(url).netloc}",
             "POLYGON__API_KEY": "any-key",
             "KAFKA__PORT": str(self.settings.kafka.port),
             "INGEST__BACKOFF_INITIAL_SECONDS": "0.1",
+            **more,
         }
         environment = os.environ | {f"MARKETSTREAM_{name}": value for name, value in settings.items()}
         command = [sys.executable, "-c", "from marketstream.cli import main; main()", "run", "producer"]
@@ -79,7 +90,11 @@ class Stand:
                 self.dead_letters.append(decode_dead_letter(message.value))
             elif message.topic == FEED_EVENTS:
                 event = decode_feed_event(message.value)
-                if event.time_us >= self._made_us:  # older ones are other tests'
+                if event.time_us < self._made_us or event.kind == "status":
+                    continue  # another test's, or news of nothing
+                if event.gap is not None:
+                    self.gaps.append(event.gap)
+                else:
                     self.feed_events.append(event)
 
     def subscriptions(self) -> int:

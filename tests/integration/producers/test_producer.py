@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from marketstream.contracts.messages import DeadLetter
+from marketstream.domain.errors import Fault
 from marketstream.domain.market import Tick
 from marketstream.domain.outcomes import Reason
 from marketstream.testing.market_trade import MarketTrade
@@ -34,7 +35,7 @@ def trades(symbols: list[str], count: int) -> list[MarketTrade]:
             exchange="N",
             side="buy" if number % 2 else "sell",
             trade_id=str(number),
-            sequence=number,
+            sequence=number // len(symbols) + 1,
         )
         for number in range(count)
     ]
@@ -155,6 +156,52 @@ async def test_a_restart_doubles_nothing(stand: "Stand", how: signal.Signals) ->
     await stand.settled()
     assert len(stand.ticks) == len(recorded) + 1
     assert [letter.reason for letter in stand.dead_letters if letter.symbol == symbol] == [Reason.LATE]
+
+
+async def test_trades_missed_on_the_way_are_fetched_and_the_gap_is_closed(stand: "Stand") -> None:
+    recorded = trades(stand.symbols, 4_000)
+    async with ReplayServer(FileSource(RecordedTrades.of(recorded)), Pace(0.2)) as replay:
+        stand.start("binance", replay.url_binance)
+        await stand.until(lambda: len(stand.ticks) > 100)
+        replay.faults_of("binance").gap(50)
+        await stand.until(lambda: any(gap.state == "closed" for gap in stand.gaps))
+        replay.drop_connections()
+        await stand.until(lambda: len(stand.ticks) >= len(recorded))
+    await stand.settled()
+    assert published(stand.ticks) == sent(recorded)
+    assert {gap.state for gap in stand.gaps} == {"open", "closed"}
+
+
+async def test_a_crash_loses_nothing(stand: "Stand") -> None:
+    recorded = trades(stand.symbols, 20_000)
+    async with ReplayServer(FileSource(RecordedTrades.of(recorded)), Pace(0.5)) as replay:
+        process = stand.start("binance", replay.url_binance)
+        await stand.until(lambda: len(stand.ticks) > 500)
+        await stand.stop(process, signal.SIGKILL)
+        stand.start("binance", replay.url_binance)
+        await stand.until(lambda: len(stand.ticks) >= len(recorded))
+    await stand.settled()
+    assert published(stand.ticks) == sent(recorded)
+
+
+async def test_the_next_feed_takes_over_and_no_trade_counts_twice(stand: "Stand") -> None:
+    recorded = trades(stand.symbols, 12_000)
+    async with ReplayServer(FileSource(RecordedTrades.of(recorded)), Pace(0.5)) as replay:
+        second = {
+            "PROVIDERS": "polygon,fmp",
+            "FMP__WEBSOCKET_URL": replay.endpoints()["fmp"][0],
+            "FMP__REST_URL": replay.url_rest,
+            "FMP__API_KEY": "any-key",
+        }
+        stand.start("polygon", replay.url_polygon, **second)
+        await stand.until(lambda: len(stand.ticks) > 500)
+        replay.faults_of("polygon").set_states({"silent": True})
+        await stand.until(lambda: len(stand.ticks) >= len(recorded))
+    await stand.settled()
+    assert published(stand.ticks) == sent(recorded)
+    assert {tick.provider for tick in stand.ticks} == {"polygon", "fmp"}
+    over, *_ = [event for event in stand.feed_events if event.kind == "failover"]
+    assert (over.provider, over.fault) == ("fmp", Fault.SILENT)
 
 
 async def test_a_refused_key_is_said_once_and_not_hammered(stand: "Stand") -> None:

@@ -175,3 +175,29 @@ def test_another_symbols_trades_are_another_matter() -> None:
     continuity.place(tick(1))
     assert continuity.place(replace(tick(7), symbol="ETHUSDT")) is Place.NEXT
     assert continuity.new_holes() == []
+
+
+def test_of_a_border_told_by_one_provider_another_is_asked_by_content() -> None:
+    continuity = Continuity()
+    continuity.place(tick(1, provider="polygon", price=3.0))
+    continuity.place(tick(5, provider="fmp", time_ms=9, price=4.0))
+    continuity.place(tick(6, provider="fmp", time_ms=9, price=5.0))
+    (hole,) = continuity.new_holes()
+    hole.ask("polygon")
+    wanted = [(1, 1, 3.0), (2, 1, 3.5), (3, 4, 4.0), (4, 9, 4.0), (5, 9, 5.0), (6, 9, 6.0), (7, 10, 4.0)]
+    missing = [
+        number
+        for number, time_ms, price in wanted
+        if hole.take(tick(number, provider="polygon", time_ms=time_ms, price=price))
+    ]
+    assert missing == [2, 3, 6]
+
+
+def test_a_providers_own_border_is_told_by_its_sequence() -> None:
+    continuity = Continuity()
+    continuity.place(tick(1, provider="polygon", time_ms=0))
+    continuity.session_started("polygon")
+    continuity.place(tick(9, provider="polygon", time_ms=5))
+    (hole,) = continuity.new_holes()
+    assert hole.take(tick(2, provider="polygon", time_ms=0))  # the same price and size in the same millisecond
+    assert not hole.take(tick(1, provider="polygon", time_ms=0))
