@@ -106,6 +106,6 @@ def test_every_provider_name_has_an_adapter_of_that_name() -> None:
 
 
 def test_an_unknown_provider_is_named_in_the_error() -> None:
-    feed = Feed("finage", Settings().binance, bundled=False)
-    with pytest.raises(ConfigurationError, match="finage"):
+    feed = Feed("nobody", Settings().binance, bundled=False)
+    with pytest.raises(ConfigurationError, match="nobody"):
         create_provider(feed, Settings(), SystemClock(), ignore_state)

@@ -43,7 +43,7 @@ class FinageConfig:
     @classmethod
     def of(cls, endpoint: ProviderSettings, settings: Settings) -> Self:
         """Takes the platform's settings; where no REST key is set, the socket's is tried."""
-        own = FinageSettings.model_validate(endpoint.model_dump())
+        own = FinageSettings.model_validate(endpoint.model_dump(include=set(FinageSettings.model_fields)))
         url, key = own.websocket_url, own.api_key
         urls: dict[AssetClass, str] = {"crypto": own.crypto_websocket_url, "forex": own.forex_websocket_url}
         urls["commodity"] = urls["forex"]
