@@ -290,7 +290,7 @@ class ReplaySettings(Section):
         default=86_400.0, ge=0, description="how far back a generated market starts at any speed but 1"
     )
     ping_seconds: float = Field(default=20.0, gt=0, description="how often it sends a heartbeat to its clients")
-    refused_keys: Annotated[list[str], NoDecode] = Field(default=[], description="API keys answered with auth_failed")
+    refused_keys: Annotated[list[str], NoDecode] = Field(default=[], description="API keys that every provider refuses")
     admin: bool = Field(default=False, description="whether `/admin` takes commands that inject faults")
 
     _split_keys = field_validator("refused_keys", mode="before")(_split)

@@ -60,6 +60,6 @@ async def _serve(server: ReplayServer) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with server:
-        _log.info("listening", polygon=server.url_polygon, binance=server.url_binance)
+        _log.info("listening", **{provider: stream or rest for provider, (stream, rest) in server.endpoints().items()})
         await server.run_until(stop)
         _log.info("stopping")
