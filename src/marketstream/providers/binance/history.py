@@ -46,7 +46,8 @@ class BinanceHistory(NoHistory):
         self._config = config
         self._market = config.market
         self._clock = clock
-        self._limit = RateLimit(config.weight_per_minute)
+        burst = max(config.weight_per_minute / 10, self._market.trade_page_weight)
+        self._limit = RateLimit(config.weight_per_minute, burst)
         self._rest = RestClient(
             RestConfig(
                 provider=config.market.name,

@@ -8,7 +8,6 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Tick
 from marketstream.domain.outcomes import Parsed, Reason
 from marketstream.providers.bars import BarError, Numbers, closed, provider_bar
 from marketstream.providers.binance.events import Trade, counted, tick_of, trade_doubt
@@ -16,19 +15,9 @@ from marketstream.providers.faults import Source, explain
 from marketstream.providers.fields import NumericText, Sequence64, TimeMs
 from marketstream.providers.frames import split_array
 
-# [open time, open, high, low, close, volume, close time, quote volume, trades, what the takers bought, and so on]
-_Row = tuple[
-    TimeMs,
-    NumericText,
-    NumericText,
-    NumericText,
-    NumericText,
-    NumericText,
-    TimeMs,
-    NumericText,
-    Sequence64,
-    *tuple[Any, ...],
-]
+# Open time, open, high, low, close, volume, close time, quote volume, trades; what follows is of no use here.
+_Row = tuple[TimeMs, NumericText, NumericText, NumericText, NumericText, NumericText, TimeMs, NumericText, Sequence64]
+_ROW_SIZE = 9
 _TRADES = TypeAdapter(list[Trade])
 _TRADE = TypeAdapter(Trade)
 _ROW = TypeAdapter(_Row)
@@ -101,9 +90,9 @@ def _trade(element: bytes, symbol: str, source: Source) -> Parsed | None:
         return source.rejected(element, trade_doubt(trade), str(error), symbol)
 
 
-def _bar(element: bytes, symbol: str, interval: Interval, source: Source) -> Bar | Tick | Parsed:
+def _bar(element: bytes, symbol: str, interval: Interval, source: Source) -> Parsed:
     try:
-        row = _ROW.validate_json(element)
+        row = _ROW.validate_python(_start_of(element))
     except ValidationError as error:
         return source.rejected(element, *explain(error, _RANGE_REASONS), symbol)
     try:
@@ -112,3 +101,12 @@ def _bar(element: bytes, symbol: str, interval: Interval, source: Source) -> Bar
     except BarError as error:
         return source.rejected(element, error.reason, str(error), symbol)
     return closed(bar) if bar.end_us + _SETTLED_US <= source.received_time_us else bar
+
+
+def _start_of(element: bytes) -> list[Any]:
+    """The first elements of a row; none where it is no array."""
+    try:
+        row = from_json(element)
+    except ValueError:
+        return []
+    return row[:_ROW_SIZE] if isinstance(row, list) else []
