@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from marketstream.producers.backfill.runner import Backfill
     from marketstream.producers.dead_letters.reinjection import Reinjector
     from marketstream.producers.past_trades import PastTrades
+    from marketstream.serving.feed_data import FeedData
     from marketstream.serving.market_data import MarketData
 
 
@@ -66,8 +67,18 @@ def build_market_data(settings: Settings) -> "MarketData":
         RedisReader(settings.redis),
         TimescaleReader(settings.postgres),
         symbols=settings.symbols,
+        intervals=settings.intervals,
         stale_after_seconds=settings.serving.stale_after_seconds,
     )
+
+
+def build_feed_data(settings: Settings) -> "FeedData":
+    """What REST tells of the feeds. Nothing connects before the first request."""
+    from marketstream.serving.feed_data import FeedData
+    from marketstream.storage.timescale.feed_reader import TimescaleFeedReader
+
+    configured = [name for name in settings.providers if name != "auto"]  # which stands for whichever can be reached
+    return FeedData(TimescaleFeedReader(settings.postgres), providers=configured)
 
 
 def build_known_trades(settings: Settings) -> "KnownTrades":
@@ -193,7 +204,8 @@ def run_api(settings: Settings) -> None:
     """REST."""
     from marketstream.serving.api.main import run
 
-    run(settings, build_market_data(settings), build_dead_letter_desk(settings, read_seconds=5.0))
+    desk = build_dead_letter_desk(settings, read_seconds=5.0)
+    run(settings, build_market_data(settings), build_feed_data(settings), desk)
 
 
 def run_dashboard(settings: Settings) -> None:

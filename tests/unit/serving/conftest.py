@@ -6,7 +6,9 @@ import pytest
 
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
+from marketstream.serving.feed_data import FeedData
 from marketstream.serving.market_data import MarketData
+from marketstream.testing.fake_feeds import InMemoryFeedReader
 from marketstream.testing.fake_readers import InMemoryMarketReader
 from marketstream.testing.fakes import FakeClock
 from marketstream.testing.samples import sample_bars, sample_ticks
@@ -23,6 +25,8 @@ class World:
     history: InMemoryMarketReader
     clock: FakeClock
     market_data: MarketData
+    feeds: InMemoryFeedReader
+    feed_data: FeedData
     ticks: list[Tick]
     bars: list[Bar]
 
@@ -35,5 +39,10 @@ def world() -> World:
     cache = InMemoryMarketReader(ticks[-100:], bars[-1:])
     history = InMemoryMarketReader(ticks, bars)
     clock = FakeClock(ticks[-1].received_time_us + 500_000)
-    market_data = MarketData(cache, history, symbols=["BTCUSDT", "IBM"], stale_after_seconds=30.0, clock=clock)
-    return World(cache, history, clock, market_data, ticks, bars)
+    intervals = [Interval.parse(name) for name in ("1min", "5min", "15min")]
+    market_data = MarketData(
+        cache, history, symbols=["BTCUSDT", "IBM"], intervals=intervals, stale_after_seconds=30.0, clock=clock
+    )
+    feeds = InMemoryFeedReader(ticks)
+    feed_data = FeedData(feeds, providers=["polygon", "binance"], clock=clock)
+    return World(cache, history, clock, market_data, feeds, feed_data, ticks, bars)

@@ -9,16 +9,17 @@ from starlette.types import ASGIApp
 from marketstream.contracts.dead_letters import DeadLetterDesk
 from marketstream.serving.api.dead_letters import dead_letter_router
 from marketstream.serving.api.docs_page import render
+from marketstream.serving.api.feeds import feed_router
 from marketstream.serving.api.problems import ProblemBody, install
 from marketstream.serving.api.routes import market_router
+from marketstream.serving.feed_data import FeedData
 from marketstream.serving.health import health_router
 from marketstream.serving.http import enveloped
 from marketstream.serving.market_data import MarketData
-from marketstream.settings import Settings
 
 _CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 _DESCRIPTION = """\
-Real-time market data: newest ticks, ticks and bars.
+Real-time market data: newest ticks and quotes, ticks and bars, and how the feeds are that bring them.
 
 Times are integer microseconds UTC (`…_us`), prices and sizes are exact doubles. Lists are oldest first and ranges are
 `[start, end)`. Every answer says where it came from (`source`), whether it is `stale`, and whether a store was away
@@ -26,8 +27,10 @@ Times are integer microseconds UTC (`…_us`), prices and sizes are exact double
 """
 
 
-def create_app(market_data: MarketData, settings: Settings, dead_letters: DeadLetterDesk | None = None) -> ASGIApp:
-    """The REST application over one `MarketData`, with the dead letters where there is a desk for them.
+def create_app(
+    market_data: MarketData, feed_data: FeedData | None = None, dead_letters: DeadLetterDesk | None = None
+) -> ASGIApp:
+    """The REST application over one `MarketData`, with the feeds and the dead letters where there is a source for them.
 
     The usual documentation pages load their scripts from a CDN; `/docs` here is plain HTML and works offline.
     """
@@ -39,7 +42,9 @@ def create_app(market_data: MarketData, settings: Settings, dead_letters: DeadLe
         redoc_url=None,
     )
     install(app)
-    app.include_router(market_router(market_data, settings.intervals))
+    app.include_router(market_router(market_data))
+    if feed_data is not None:
+        app.include_router(feed_router(feed_data, market_data))
     if dead_letters is not None:
         app.include_router(dead_letter_router(dead_letters))
     app.include_router(health_router(market_data))

@@ -56,7 +56,7 @@ def parse_range(start: str | None, end: str | None) -> tuple[int | None, int | N
 
 
 def parse_window(name: str, intervals: Sequence[Interval]) -> Interval:
-    """Finds a configured interval.
+    """Finds an interval of which there are bars.
 
     Raises:
         Problem: It is none of them; the message lists them.
@@ -65,7 +65,7 @@ def parse_window(name: str, intervals: Sequence[Interval]) -> Interval:
         if interval.name == name:
             return interval
     known = ", ".join(interval.name for interval in intervals)
-    raise invalid_parameter("window", f"{name!r} is not computed here; use one of: {known}")
+    raise invalid_parameter("window", f"{name!r} is no length that bars have here; use one of: {known}")
 
 
 def _from_epoch(name: str, number: Decimal) -> int:

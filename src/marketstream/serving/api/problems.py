@@ -77,6 +77,13 @@ def invalid_parameter(name: str, fault: str) -> Problem:
     )
 
 
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What an operation's description says of its failures."""
+    texts = {404: "Unknown symbol, or nothing of it yet", 422: "A parameter is wrong", 503: "No store can answer"}
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}}}
+    return {status: {"description": texts[status], "content": content} for status in statuses}
+
+
 def install(app: FastAPI) -> None:
     """Makes every failure of the application a problem."""
     app.add_exception_handler(Problem, _on_problem)
@@ -121,7 +128,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 async def _on_store_away(request: Request, error: Exception) -> Response:
     assert isinstance(error, StoreError)  # noqa: S101  # registered for its subclass alone
-    detail = f"Neither the cache nor the database can answer now: {error}. Try again shortly."
+    detail = f"No store that could answer is there now: {error}. Try again shortly."
     problem = Problem(503, "stores-unavailable", "Market data unavailable", detail)
     return _respond(request, problem, {"Retry-After": str(RETRY_AFTER_SECONDS)})
 

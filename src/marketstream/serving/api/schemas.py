@@ -1,10 +1,10 @@
-"""The answers' shapes. Ticks and bars are the messages' own value types, so no field is renamed, rounded or lost."""
+"""The answers' shapes. Ticks, quotes and bars are the messages' own types: no field is renamed, rounded or lost."""
 
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.serving.market_data import Answer, Source
 
 TICK_EXAMPLE: dict[str, Any] = {
@@ -20,6 +20,19 @@ TICK_EXAMPLE: dict[str, Any] = {
     "exchange": "BINANCE",
     "side": "buy",
     "conditions": [],
+}
+QUOTE_EXAMPLE: dict[str, Any] = {
+    "symbol": "BTCUSDT",
+    "bid_price": 43210.54,
+    "bid_size": 1.2,
+    "ask_price": 43210.55,
+    "ask_size": 0.4,
+    "event_time_us": 1_700_000_000_123_000,
+    "received_time_us": 1_700_000_000_151_482,
+    "provider": "binance",
+    "sequence": 400900217,
+    "asset_class": "crypto",
+    "exchange": None,
 }
 BAR_EXAMPLE: dict[str, Any] = {
     "symbol": "BTCUSDT",
@@ -37,6 +50,7 @@ BAR_EXAMPLE: dict[str, Any] = {
     "last_received_time_us": 1_700_000_000_151_482,
     "final": False,
     "revision": 0,
+    "provider": None,
 }
 _ORIGIN_EXAMPLE: dict[str, Any] = {"source": "both", "stale": False, "degraded": False, "age_seconds": 0.042}
 
@@ -70,6 +84,24 @@ class LatestAnswer(Origin):
         return cls(symbol=symbol, tick=tick, **_origin(answer))
 
 
+class QuoteAnswer(Origin):
+    """The newest quote of a symbol."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {**_ORIGIN_EXAMPLE, "source": "cache", "symbol": "BTCUSDT", "quote": QUOTE_EXAMPLE}
+        }
+    )
+
+    symbol: str
+    quote: Quote
+
+    @classmethod
+    def of(cls, symbol: str, quote: Quote, answer: Answer[Any]) -> Self:
+        """Makes the body."""
+        return cls(symbol=symbol, quote=quote, **_origin(answer))
+
+
 class TicksAnswer(Origin):
     """Ticks of a symbol, oldest first."""
 
@@ -88,7 +120,10 @@ class TicksAnswer(Origin):
 
 
 class BarsAnswer(Origin):
-    """Bars of a symbol and window, oldest first; the last may still change (`final` false)."""
+    """Bars of a symbol and window, oldest first; the last may still change (`final` false).
+
+    Each is made here of trades, or by a `provider`, where no trade of it came; then `vwap` may be null.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,6 +1,7 @@
 """Builds the Dash application, on Dash's FastAPI backend, so that it is served, counted and guarded as REST is."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from dash import ClientsideFunction, Dash, Input, Output, State, no_update
@@ -59,17 +60,26 @@ def create_app(market_data: MarketData, settings: Settings) -> ASGIApp:
         suppress_callback_exceptions=False,
     )
     app.backend.websocket_capability = False  # no callback uses it, so browsers need not keep a socket open
-    windows = [interval.name for interval in settings.intervals]
-    app.layout = lambda: _page(market_data, windows)
+    usual = settings.intervals[0].name
+    app.layout = lambda: _page(market_data, usual)
     _register_browser_callbacks(app)
-    _register_link(app, market_data, windows)
+    _register_link(app, market_data, usual)
     _register_market(app, market_data)
     return enveloped(server, _CONTENT_SECURITY_POLICY)
 
 
-def _page(market_data: MarketData, windows: list[str]) -> Any:
-    symbols = market_data.symbols()
-    return layout.page(from_link("", symbols, windows)[0], symbols, windows)
+def _page(market_data: MarketData, usual: str) -> Any:
+    selection, _, symbols, windows = _follow("", market_data, usual)
+    return layout.page(selection, symbols, windows)
+
+
+def _follow(
+    query: str, market_data: MarketData, usual: str
+) -> tuple[Selection, str | None, Sequence[str], Sequence[str]]:
+    """A link's selection, what is wrong with the link, and what there is to choose from."""
+    symbols, windows = market_data.symbols(), [interval.name for interval in market_data.intervals()]
+    # The shortest window may be one that a provider sends of few symbols: no good beginning.
+    return *from_link(query, symbols, windows, usual), symbols, windows
 
 
 def _register_browser_callbacks(app: Any) -> None:  # Dash leaves its client-side callbacks untyped
@@ -86,7 +96,7 @@ def _register_browser_callbacks(app: Any) -> None:  # Dash leaves its client-sid
     )
 
 
-def _register_link(app: Dash, market_data: MarketData, windows: list[str]) -> None:
+def _register_link(app: Dash, market_data: MarketData, usual: str) -> None:
     @app.callback(
         Output("symbol", "data"),
         Output("symbol", "value"),
@@ -96,8 +106,7 @@ def _register_link(app: Dash, market_data: MarketData, windows: list[str]) -> No
         Input("url", "search"),
     )
     async def follow_link(query: str | None) -> tuple[Any, ...]:
-        symbols = await asyncio.to_thread(market_data.symbols)
-        selection, fault = from_link(query or "", symbols, windows)
+        selection, fault, symbols, _ = await asyncio.to_thread(_follow, query or "", market_data, usual)
         return symbols, selection.symbol, selection.window, selection.span, fault
 
 

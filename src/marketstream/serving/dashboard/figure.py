@@ -26,7 +26,7 @@ def _time(bar: Bar) -> object:
 
 
 def _volume_words(bar: Bar) -> object:
-    return [numbers.amount(bar.volume), f"{bar.trade_count:,}"]
+    return [numbers.amount(bar.volume), numbers.count([bar])]
 
 
 def _volume_up(bar: Bar) -> object:

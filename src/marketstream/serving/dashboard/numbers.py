@@ -1,10 +1,11 @@
 """Numbers and times as the page shows them. Minus is a real minus sign; times are UTC."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from marketstream.domain.interval import MICROSECONDS
+from marketstream.domain.market import Bar
 
 _MINUS = "\N{MINUS SIGN}"
 _NOTHING = "\N{EN DASH}"
@@ -24,6 +25,13 @@ def price_decimals(prices: Iterable[float]) -> int:
 def price(value: float | None, decimals: int) -> str:
     """A price with thousands separators."""
     return _NOTHING if value is None else f"{value:,.{decimals}f}"
+
+
+def count(bars: Sequence[Bar]) -> str:
+    """How many trades the bars hold: a dash where their providers don't tell, a plus after it where only some do."""
+    trades = sum(bar.trade_count for bar in bars)
+    silent = any(not bar.trade_count for bar in bars)
+    return _NOTHING if silent and not trades else f"{trades:,}{'+' if silent else ''}"
 
 
 def signed(value: float, decimals: int, unit: str = "") -> str:

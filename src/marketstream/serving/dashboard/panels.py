@@ -34,7 +34,7 @@ def summary(snapshot: Snapshot) -> list[Component]:
                 _figure("Low", numbers.price(min(bar.low for bar in bars), decimals)),
                 _figure("VWAP", numbers.price(_vwap(bars), decimals)),
                 _figure("Volume", numbers.amount(sum(bar.volume for bar in bars))),
-                _figure("Trades", f"{sum(bar.trade_count for bar in bars):,}"),
+                _figure("Trades", numbers.count(bars)),
             ],
             className="figures",
         ),
@@ -110,7 +110,9 @@ def origin(snapshot: Snapshot) -> str:
         return "All times are UTC."
     first, last = numbers.day_and_clock(bars[0].start_us), numbers.day_and_clock(bars[-1].end_us)
     count = f"{len(bars):,} bar{'s' if len(bars) != 1 else ''}"
-    return f"{count}, {first} to {last}. All times are UTC. From {_SOURCES[snapshot.bars.source]}."
+    makers = sorted({bar.provider for bar in bars if bar.provider})
+    made = f" Some made by {' and '.join(makers)}." if makers else ""
+    return f"{count}, {first} to {last}.{made} All times are UTC. From {_SOURCES[snapshot.bars.source]}."
 
 
 def title(snapshot: Snapshot) -> str:

@@ -44,8 +44,10 @@ class Selection:
         return MAX_BARS if self.span_us is None else max(1, min(MAX_BARS, self.span_us // self.interval.us))
 
 
-def from_link(query: str, symbols: Sequence[str], windows: Sequence[str]) -> tuple[Selection, str | None]:
-    """Reads a link's query string; what is absent or wrong gets its default.
+def from_link(
+    query: str, symbols: Sequence[str], windows: Sequence[str], usual_window: str
+) -> tuple[Selection, str | None]:
+    """Reads a link's query string; what is absent or wrong gets its default: the first symbol, the usual window.
 
     Returns:
         The selection, and a sentence on what in the link was wrong, or None.
@@ -64,7 +66,7 @@ def from_link(query: str, symbols: Sequence[str], windows: Sequence[str]) -> tup
     symbol = asked.get("symbol")
     selection = Selection(
         symbol=pick("symbol", symbol.upper() if symbol else None, symbols, symbols[0]),
-        window=pick("window", asked.get("window"), windows, windows[0]),
+        window=pick("window", asked.get("window"), windows, usual_window),
         span=pick("range", asked.get("range"), SPANS, DEFAULT_SPAN),
     )
     return selection, " ".join(faults) or None

@@ -7,14 +7,16 @@ import httpx
 import orjson
 import pytest
 
-from marketstream.contracts.messages import decode_bar, decode_tick
+from marketstream.contracts.messages import decode_bar, decode_quote, decode_tick
+from marketstream.serving.api import feed_schemas as schemas_of_feeds
+from marketstream.serving.api import schemas as schemas_of_market
 from marketstream.serving.api.app import create_app
-from marketstream.settings import Settings
+from stores import make_provider_bar, make_quote
 
 
 @pytest.fixture
 async def client(world: Any) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(world.market_data, Settings()), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(create_app(world.market_data, world.feed_data), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as open_client:
         yield open_client
 
@@ -111,6 +113,44 @@ async def test_a_wrong_window_lists_the_windows(client: httpx.AsyncClient) -> No
     assert body["detail"].endswith("use one of: 1min, 5min, 15min")
 
 
+async def test_a_quote_is_the_message_itself(client: httpx.AsyncClient, world: Any) -> None:
+    quote = make_quote(
+        world.clock.time_us - 1_500_000, symbol="BTCUSDT", received_time_us=world.clock.time_us - 500_000
+    )
+    world.cache.add(quote)
+    body = (await client.get("/api/v1/quotes/btcusdt")).json()
+    assert decode_quote(orjson.dumps(body.pop("quote"))) == quote
+    assert body == {"symbol": "BTCUSDT", "source": "cache", "stale": False, "degraded": False, "age_seconds": 0.5}
+    world.clock.advance(40)
+    later = (await client.get("/api/v1/quotes/BTCUSDT")).json()
+    assert (later["stale"], later["age_seconds"]) == (True, 40.5)
+
+
+async def test_no_quote_is_said(client: httpx.AsyncClient, world: Any) -> None:
+    assert_problem(await client.get("/api/v1/quotes/IBM"), 404, "no-data")
+    assert_problem(await client.get("/api/v1/quotes/BTCUSD"), 404, "unknown-symbol")
+    world.cache.available = False
+    assert_problem(await client.get("/api/v1/quotes/IBM"), 503, "stores-unavailable")
+
+
+async def test_a_providers_bar_has_its_provider_and_may_lack_a_vwap(client: httpx.AsyncClient, world: Any) -> None:
+    bar = make_provider_bar(world.bars[0].start_us - 60_000_000, world.clock.time_us, symbol="BTCUSDT")
+    world.history.add(bar)
+    body = (await client.get("/api/v1/aggregated/BTCUSDT?limit=1000")).json()
+    assert decode_bar(orjson.dumps(body["bars"][0])) == bar
+    assert [(each["provider"], each["vwap"] is None) for each in body["bars"][:2]] == [("finazon", True), (None, False)]
+
+
+@pytest.mark.parametrize("store", ["cache", "history"])
+async def test_a_window_that_only_a_provider_has_is_offered(client: httpx.AsyncClient, world: Any, store: str) -> None:
+    bar = make_provider_bar(world.bars[0].start_us, 5, symbol="BTCUSDT", interval="10s")
+    getattr(world, store).add(bar)
+    body = (await client.get("/api/v1/aggregated/BTCUSDT?window=10s")).json()
+    assert [decode_bar(orjson.dumps(each)) for each in body["bars"]] == [bar]
+    windows = (await client.get("/api/v1/symbols")).json()["windows"]
+    assert windows == ["10s", "1min", "5min", "15min"]
+
+
 async def test_symbols_and_windows(client: httpx.AsyncClient) -> None:
     body = (await client.get("/api/v1/symbols")).json()
     assert body == {"symbols": ["BTCUSDT", "IBM"], "windows": ["1min", "5min", "15min"]}
@@ -168,10 +208,12 @@ async def test_the_description_has_an_example_for_every_answer(client: httpx.Asy
     document = (await client.get("/openapi.json")).json()
     schemas = document["components"]["schemas"]
     assert "example" in schemas["ProblemBody"]
-    for path in ("latest/{symbol}", "ticks/{symbol}", "aggregated/{symbol}", "symbols"):
+    market = ("latest/{symbol}", "quotes/{symbol}", "ticks/{symbol}", "aggregated/{symbol}", "symbols")
+    for path in (*market, "feeds", "feeds/events", "feeds/gaps", "feeds/completeness"):
         operation = document["paths"][f"/api/v1/{path}"]["get"]
         name = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[-1]
-        assert "example" in schemas[name]
+        model = getattr(schemas_of_feeds, name, None) or getattr(schemas_of_market, name)
+        model.model_validate(schemas[name]["example"])
 
 
 async def test_the_documentation_page_needs_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:

@@ -24,7 +24,6 @@ from marketstream.contracts.messages import DeadLetter, DeadLetterMark
 from marketstream.domain.errors import BusError, StoreUnavailableError
 from marketstream.domain.outcomes import Reason, Rejected
 from marketstream.serving.api.app import create_app
-from marketstream.settings import Settings
 
 PATH = "/api/v1/dead-letters"
 
@@ -85,7 +84,7 @@ def desk() -> MemoryDesk:
 
 @pytest.fixture
 async def client(world: Any, desk: MemoryDesk) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(world.market_data, Settings(), desk)
+    app = create_app(world.market_data, dead_letters=desk)
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as open_client:
         yield open_client

@@ -9,12 +9,17 @@ import pytest
 
 from marketstream.serving.dashboard.app import create_app
 from marketstream.settings import Settings
+from stores import make_provider_bar
+
+
+def client_of(world: Any) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(create_app(world.market_data, Settings()))
+    return httpx.AsyncClient(transport=transport, base_url="http://test")
 
 
 @pytest.fixture
 async def client(world: Any) -> AsyncIterator[httpx.AsyncClient]:
-    transport = httpx.ASGITransport(create_app(world.market_data, Settings()))
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as open_client:
+    async with client_of(world) as open_client:
         yield open_client
 
 
@@ -119,6 +124,25 @@ async def test_a_wrong_link_is_explained(client: httpx.AsyncClient) -> None:
     answer = await call(client, "symbol.value", {"url.search": "?symbol=BTCUSD"}, "url.search")
     assert answer["symbol"]["value"] == "BTCUSDT"
     assert "Did you mean BTCUSDT?" in answer["link-notice"]["children"]
+
+
+async def test_a_window_that_only_a_provider_has_can_be_chosen_and_is_no_default(world: Any) -> None:
+    world.history.add(make_provider_bar(world.bars[0].start_us, 5, symbol="IBM", interval="10s"))
+    async with client_of(world) as client:
+        layout = (await client.get("/_dash-layout")).text
+        answer = await call(client, "symbol.value", {"url.search": ""}, "url.search")
+        linked = await call(client, "symbol.value", {"url.search": "?symbol=IBM&window=10s"}, "url.search")
+    assert '"10s"' in layout
+    assert answer["window"]["value"] == "1min"
+    assert (linked["window"]["value"], linked["link-notice"]["children"]) == ("10s", None)
+
+
+async def test_bars_without_vwap_and_trades_are_shown(client: httpx.AsyncClient, world: Any) -> None:
+    world.history.add(make_provider_bar(world.bars[0].start_us, 5, symbol="IBM"))
+    answer = await show(client, symbol_value="IBM")
+    chart = answer["chart"]["figure"]["data"]
+    assert (chart[0]["close"], chart[1]["y"], chart[2]["customdata"]) == ([182.0], [None], [["1,234", "–"]])  # noqa: RUF001  # an en dash says that nothing is known
+    assert "made by finazon" in str(answer["origin"]["children"])
 
 
 async def test_health_is_there_too(client: httpx.AsyncClient) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from marketstream.serving.dashboard import numbers
+from stores import make_bar, make_provider_bar
 
 
 @pytest.mark.parametrize(
@@ -15,6 +16,13 @@ def test_decimals_show_every_price_in_full(prices: list[float], decimals: int) -
 def test_prices() -> None:
     assert numbers.price(43210.5, 2) == "43,210.50"
     assert numbers.price(None, 2) == "\N{EN DASH}"
+
+
+def test_trades_are_counted_as_far_as_anybody_tells() -> None:
+    ours, silent = make_bar(60_000_000, 1_234), make_provider_bar(0, 5)
+    assert numbers.count([ours, ours]) == "2,468"
+    assert numbers.count([ours, silent]) == "1,234+"
+    assert numbers.count([silent]) == "\N{EN DASH}"
 
 
 @pytest.mark.parametrize(

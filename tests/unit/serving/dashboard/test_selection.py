@@ -7,16 +7,21 @@ WINDOWS = ["1min", "5min"]
 
 
 def test_a_complete_link() -> None:
-    selection, fault = from_link("?symbol=ethusdt&window=5min&range=1d", SYMBOLS, WINDOWS)
+    selection, fault = from_link("?symbol=ethusdt&window=5min&range=1d", SYMBOLS, WINDOWS, WINDOWS[0])
     assert (selection, fault) == (Selection("ETHUSDT", "5min", "1d"), None)
 
 
 def test_no_link_is_the_first_symbol_and_the_shortest_window() -> None:
-    assert from_link("", SYMBOLS, WINDOWS) == (Selection("BTCUSDT", "1min", "4h"), None)
+    assert from_link("", SYMBOLS, WINDOWS, WINDOWS[0]) == (Selection("BTCUSDT", "1min", "4h"), None)
+
+
+def test_the_usual_window_need_not_be_the_shortest() -> None:
+    selection, _ = from_link("", SYMBOLS, ["1s", *WINDOWS], "1min")
+    assert selection.window == "1min"
 
 
 def test_what_is_wrong_is_named_with_what_was_meant() -> None:
-    selection, fault = from_link("?symbol=ETHUSD&window=2min", SYMBOLS, WINDOWS)
+    selection, fault = from_link("?symbol=ETHUSD&window=2min", SYMBOLS, WINDOWS, WINDOWS[0])
     assert selection == Selection("BTCUSDT", "1min", "4h")
     assert fault is not None
     assert "Did you mean ETHUSDT?" in fault
