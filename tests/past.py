@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+from confluent_kafka import Consumer, TopicPartition
+
 from marketstream.bootstrap import create_topics
 from marketstream.bus.consumer import KafkaSource
 from marketstream.bus.publisher import KafkaPublisher
@@ -42,6 +44,13 @@ class PastStand:
         found = [each for part in reader.rounds(reading) for each in part.messages if each.key == symbol]
         assert reading.complete
         return sorted(found, key=lambda message: (message.partition, message.offset))
+
+    def size(self, topic: str) -> int:
+        """How many messages were ever put on a topic, of all symbols."""
+        consumer = Consumer({"bootstrap.servers": self.settings.kafka.bootstrap_servers, "group.id": "test-size"})
+        with closing(consumer):
+            numbers = consumer.list_topics(topic, timeout=30).topics[topic].partitions
+            return sum(consumer.get_watermark_offsets(TopicPartition(topic, number))[1] for number in numbers)
 
     def published(self, symbol: str) -> list[Tick]:
         """The symbol's trades on `tick_data`."""

@@ -57,11 +57,11 @@ def backfill(
     try:
         outcome, number = _run(settings, request, restart=not resume, mixed=mixed)
     except MarketstreamError:
-        console.print(_hint(request), soft_wrap=True)
+        console.print(_hint(request, mixed=mixed), soft_wrap=True)
         raise
     _conclude(settings, request, outcome, console)
     if outcome.stopped:
-        console.print(f"stopped. {_hint(request)}", soft_wrap=True)
+        console.print(f"stopped. {_hint(request, mixed=mixed)}", soft_wrap=True)
         raise typer.Exit(128 + number)
     if outcome.faults:
         raise typer.Exit(1)
@@ -129,9 +129,11 @@ def _conclude(settings: Settings, request: BackfillRequest, outcome: Outcome, co
         console.print("timescale-writer is behind; it stores the rest as it catches up")
 
 
-def _hint(request: BackfillRequest) -> str:
+def _hint(request: BackfillRequest, *, mixed: bool) -> str:
     words = ["marketstream", "backfill", "--provider", request.provider, "--symbols", ",".join(request.symbols)]
     words += ["--start", str(request.start_us), "--end", str(request.end_us)]
     if request.interval is not None:
         words += ["--data", "bars", "--interval", request.interval.name]
+    if mixed:
+        words.append("--mixed")
     return f"To go on from here: {shlex.join(words)}"

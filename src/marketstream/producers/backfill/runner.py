@@ -20,6 +20,8 @@ from marketstream.producers.past_trades import StoppedError
 
 _BATCH_MESSAGES = 20_000
 _BATCH_SECONDS = 5.0
+# Pages rise, but single trades in them may be out of order by a little.
+_OVERLAP_US = 10_000_000
 # The provider's answer about one symbol, which says nothing about the others.
 _OF_ONE_SYMBOL = {Fault.UNKNOWN_SYMBOL}
 # Called after each batch with the symbol and how far it is.
@@ -143,6 +145,7 @@ class Backfill:
 
     def _pages(self, symbol: str, start_us: int) -> AsyncGenerator[Frame, None]:
         history, request = self._provider.history, self._request
+        start_us = max(request.start_us, start_us - _OVERLAP_US)
         if request.interval is None:
             return history.trades_between(symbol, start_us, request.end_us)
         return history.bars(symbol, request.interval, start_us, request.end_us)
