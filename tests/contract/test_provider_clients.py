@@ -16,6 +16,7 @@ from marketstream.domain.outcomes import Reason, Rejected
 from marketstream.ports import Frame, Provider
 from marketstream.providers._template import client as template
 from marketstream.providers.binance import client as binance
+from marketstream.providers.binance_usdm import client as binance_usdm
 from marketstream.providers.polygon import client as polygon
 from marketstream.providers.websocket import WIRE_LIMIT_BYTES
 from marketstream.settings import ProviderSettings, Settings
@@ -59,6 +60,11 @@ async def greet_binance(connection: ServerConnection) -> None:
     assert connection.request.path == "/stream?streams=ibm@aggTrade/bac@aggTrade"
 
 
+async def greet_binance_usdm(connection: ServerConnection) -> None:
+    assert connection.request is not None
+    assert connection.request.path == "/market/stream?streams=ibm@aggTrade/bac@aggTrade"
+
+
 async def greet_template(connection: ServerConnection) -> None:
     assert orjson.loads(await connection.recv()) == {"type": "subscribe", "symbols": ["ibm", "bac"]}
     await connection.send('{"type":"subscribed"}')
@@ -79,9 +85,11 @@ def template_trade(trade_id: str) -> bytes:
     return orjson.dumps(trade)
 
 
+PAIRS = {"IBM": "IBM", "BAC": "BAC"}  # Binance takes no share's name for a pair unless told
 PROTOCOLS = {
     "polygon": Protocol(polygon.create, greet_polygon, polygon_trade),
-    "binance": Protocol(binance.create, greet_binance, binance_trade, {"IBM": "IBM", "BAC": "BAC"}),
+    "binance": Protocol(binance.create, greet_binance, binance_trade, PAIRS),
+    "binance_usdm": Protocol(binance_usdm.create, greet_binance_usdm, binance_trade, PAIRS),
     "template": Protocol(template.create, greet_template, template_trade),
 }
 
