@@ -253,6 +253,9 @@ def test_klines_longer_than_a_day_are_ignored(wire: str) -> None:
     [
         ({"l": "0.0015"}, Reason.INCONSISTENT_BAR),
         ({"h": "0.0019"}, Reason.INCONSISTENT_BAR),
+        ({"q": "3.0"}, Reason.INCONSISTENT_BAR),
+        ({"q": "0"}, Reason.INCONSISTENT_BAR),
+        ({"q": "1e300", "v": "1e-20"}, Reason.INCONSISTENT_BAR),
         ({"o": "0"}, Reason.NON_POSITIVE_PRICE),
         ({"v": "-1"}, Reason.NEGATIVE_SIZE),
         ({"q": "-1"}, Reason.NEGATIVE_SIZE),

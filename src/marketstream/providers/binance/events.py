@@ -27,6 +27,8 @@ WIRE_INTERVALS: Mapping[str, Interval] = {
 WireInterval = Literal[
     "1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M"
 ]
+# Quote volumes are rounded to 8 decimals, which is much where prices are tiny.
+_VWAP_TOLERANCE = 0.01
 
 
 class Trade(TypedDict):
@@ -178,7 +180,9 @@ def counted(bar: Bar, trades: int, quote_volume: float) -> Bar:
         raise BarError(Reason.NOT_FINITE, "a bar's quote volume is not finite")
     if quote_volume < 0:
         raise BarError(Reason.NEGATIVE_SIZE, "a bar's quote volume is negative")
-    vwap = quote_volume / bar.volume if bar.volume > 0 else 0.0
-    if not isfinite(vwap):
-        raise BarError(Reason.INVALID_FIELD, "a bar's average price is not finite")
-    return replace(bar, trade_count=trades, vwap=vwap or None)
+    if bar.volume == 0:
+        return replace(bar, trade_count=trades)
+    vwap = quote_volume / bar.volume
+    if not bar.low * (1 - _VWAP_TOLERANCE) <= vwap <= bar.high * (1 + _VWAP_TOLERANCE):
+        raise BarError(Reason.INCONSISTENT_BAR, "a bar's average price is not among its prices")
+    return replace(bar, trade_count=trades, vwap=vwap)
