@@ -122,23 +122,26 @@ class FeedSocket:
         Raises:
             ProviderError: The connection broke, or the time set by `expect_within` is over.
         """
-        name, limit = self._config.provider, self._config.max_frame_bytes
-        count = metrics.FRAMES.labels(name).inc
+        limit, secret, now_us = self._config.max_frame_bytes, self._secret.encode(), self._clock.now_us
+        count = metrics.FRAMES.labels(self._config.provider).inc
+        receive = self._open().recv
         while True:
             try:
-                raw = await self._receive()
+                raw = await (receive(decode=False) if self._deadline is None else self._receive_in_time())
             except ConnectionClosedOK:
                 return
             except ConnectionClosed as error:
                 if error.sent is not None and error.sent.code == _MESSAGE_TOO_BIG:
                     yield self._refused(b"", f"frame over the wire limit of {WIRE_LIMIT_BYTES} bytes, not read")
                 raise self._closed(error) from None
-            received_time_us = self._clock.now_us()
+            received_time_us = now_us()
             count()
             if len(raw) > limit:
                 yield self._refused(raw, f"frame of {len(raw)} bytes; {limit} are allowed")
+            elif secret and secret in raw:
+                yield self._cleaned(raw, received_time_us, parse(raw, received_time_us))
             else:
-                yield self._frame(raw, received_time_us, parse(raw, received_time_us))
+                yield Frame(raw, received_time_us, parse(raw, received_time_us))
 
     def error(
         self, message: str, fault: Fault = Fault.PROTOCOL, retry_after_seconds: float | None = None
@@ -152,13 +155,10 @@ class FeedSocket:
         """The text without the secret."""
         return text.replace(self._secret, "[redacted]") if self._secret else text
 
-    async def _receive(self) -> bytes:
-        connection = self._open()
-        if self._deadline is None:
-            return await connection.recv(decode=False)
+    async def _receive_in_time(self) -> bytes:
         try:
             async with asyncio.timeout_at(self._deadline):
-                return await connection.recv(decode=False)
+                return await self._open().recv(decode=False)
         except TimeoutError:
             raise self.error("connected, but the handshake was not answered in time", Fault.SILENT) from None
 
@@ -167,10 +167,7 @@ class FeedSocket:
             raise RuntimeError("used outside `async with`")
         return self._connection
 
-    def _frame(self, raw: bytes, received_time_us: int, outcomes: list[Parsed]) -> Frame:
-        secret = self._secret.encode()
-        if not secret or secret not in raw:
-            return Frame(raw, received_time_us, outcomes)
+    def _cleaned(self, raw: bytes, received_time_us: int, outcomes: list[Parsed]) -> Frame:
         return Frame(self._clean_bytes(raw), received_time_us, [self._clean_outcome(each) for each in outcomes])
 
     def _clean_outcome(self, outcome: Parsed) -> Parsed:
