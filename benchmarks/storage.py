@@ -27,6 +27,7 @@ from psycopg2.extras import execute_values
 from marketstream.bus.admin import ensure_topics
 from marketstream.bus.publisher import KafkaPublisher
 from marketstream.contracts.messages import decode_tick, encode
+from marketstream.contracts.topics import all_topics
 from marketstream.domain.market import Bar, Tick
 from marketstream.launch.running import running
 from marketstream.launch.secrets import ensure_secrets
@@ -247,7 +248,7 @@ class Load:
 
 def steady(settings: Settings, seconds: float) -> dict[str, float]:
     """The Redis writer's process under the load: its share of a core, and milliseconds from hand-over to readable."""
-    ensure_topics(settings.kafka.bootstrap_servers, input_topics(settings), settings.kafka.partitions)
+    ensure_topics(settings.kafka.bootstrap_servers, all_topics(settings.intervals), settings.kafka.partitions)
     with closing(redis_client(settings)) as client:
         client.flushdb()
         with Load(settings) as load, writer_process(settings) as process:

@@ -17,7 +17,7 @@ from marketstream.storage.redis.writer import RedisWriter
 from marketstream.storage.timescale.writer import TimescaleWriter
 from marketstream.testing.platform import eventually
 from marketstream.testing.samples import sample_bars
-from stores import TOPICS, Log, empty_redis, environment, fresh_schema, topic_ids
+from stores import TOPICS, Item, Log, empty_redis, environment, fresh_schema, topic_ids
 
 INTERVALS = (Interval.parse("1min"), Interval.parse("5min"))
 START_SECONDS = 40.0
@@ -44,6 +44,12 @@ class StoredMarket:
         messages = self.log.add(*ticks, *bars)
         self.database.write(messages)
         self.cache.write(messages)
+
+    def write(self, *items: Item) -> None:
+        """Stores what is neither a tick nor made of ticks: feed events in the database only, as the platform does."""
+        messages = self.log.add(*items)
+        self.database.write([message for message in messages if message.topic != "quote_data"])
+        self.cache.write([message for message in messages if message.topic != "feed_events"])
 
     def bars(self, symbol: str, interval: Interval) -> list[Bar]:
         """The symbol's bars so far."""

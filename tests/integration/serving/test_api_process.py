@@ -9,11 +9,11 @@ import httpx
 import orjson
 import pytest
 
-from marketstream.contracts.messages import decode_bar, decode_tick
+from marketstream.contracts.messages import decode_bar, decode_quote, decode_tick
 from marketstream.settings import Settings
 from marketstream.testing.samples import sample_ticks
 from served import INTERVALS, StoredMarket, served, stored_market
-from stores import CLOSED_PORT
+from stores import CLOSED_PORT, gap_event, make_event, make_gap, make_provider_bar, make_quote
 
 pytestmark = pytest.mark.servers
 
@@ -67,6 +67,36 @@ def test_a_trade_is_in_the_next_answers(api: httpx.Client, market: StoredMarket)
     assert (latest["source"], latest["stale"]) == ("cache", False)
     bar = api.get("/api/v1/aggregated/BTCUSDT?limit=1").json()
     assert (bar["bars"][0]["close"], bar["source"]) == (70_000.0, "cache")
+
+
+def test_quotes_and_providers_bars_come_back_exactly(api: httpx.Client, market: StoredMarket) -> None:
+    now_us = time.time_ns() // 1_000
+    start_us = now_us // MINUTE_US * MINUTE_US - 90 * MINUTE_US
+    quote, bar = make_quote(now_us, symbol="BTCUSDT"), make_provider_bar(start_us, now_us, symbol="BTCUSDT")
+    market.write(quote, bar)
+
+    body = api.get("/api/v1/quotes/BTCUSDT").json()
+    assert decode_quote(orjson.dumps(body["quote"])) == quote
+    assert (body["source"], body["stale"]) == ("cache", False)
+    bars = api.get("/api/v1/aggregated/BTCUSDT?limit=1000").json()["bars"]
+    assert [decode_bar(orjson.dumps(each)) for each in bars if each["provider"]] == [bar]
+
+
+def test_what_the_feeds_said_is_told(api: httpx.Client, market: StoredMarket) -> None:
+    now_us = time.time_ns() // 1_000
+    minute_us = now_us // MINUTE_US * MINUTE_US - 30 * MINUTE_US
+    stored = sum(minute_us <= tick.event_time_us < minute_us + MINUTE_US for tick in market.ticks["BTCUSDT"])
+    gap = make_gap(minute_us, minute_us + MINUTE_US, symbol="BTCUSDT", missing=stored, state="unfillable")
+    market.write(make_event(now_us - 1, "connected", role="active"), gap_event(gap))
+
+    [feed] = [each for each in api.get("/api/v1/feeds").json()["feeds"] if each["provider"] == "binance"]
+    assert (feed["role"], feed["last_event"]["kind"]) == ("active", "connected")
+    assert feed["gaps"] == {"open": 0, "closed": 0, "unfillable": 1}
+    assert [event["kind"] for event in api.get("/api/v1/feeds/events").json()["events"]] == ["gap", "connected"]
+    assert [each["gap_id"] for each in api.get("/api/v1/feeds/gaps?symbol=BTCUSDT").json()["gaps"]] == [gap.gap_id]
+    asked = {"symbol": "BTCUSDT", "start": minute_us, "end": minute_us + MINUTE_US}
+    [minute] = api.get("/api/v1/feeds/completeness", params=asked).json()["minutes"]
+    assert (minute["score"], minute["ticks"], minute["missing"]) == (0.5, stored, stored)
 
 
 def test_both_stores_are_ready(api: httpx.Client) -> None:

@@ -50,7 +50,7 @@ from stores import (
 
 pytestmark = pytest.mark.servers
 
-ALL_TOPICS = (*TOPICS, "dead_letter_queue")
+ALL_TOPICS = (*TOPICS, "feed_events", "dead_letter_queue")
 MakeSettings = Callable[[Path], Settings]
 
 
