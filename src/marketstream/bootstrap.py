@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from marketstream.producers.backfill.request import BackfillRequest
     from marketstream.producers.backfill.runner import Backfill
     from marketstream.producers.dead_letters.reinjection import Reinjector
+    from marketstream.producers.memory import TradeMemory
     from marketstream.producers.past_trades import PastTrades
     from marketstream.serving.feed_data import FeedData
     from marketstream.serving.market_data import MarketData
@@ -115,6 +116,15 @@ def build_past_trades(settings: Settings) -> "PastTrades":
     )
 
 
+def build_trade_memory(settings: Settings) -> "TradeMemory":
+    """What tells of which days PostgreSQL still knows the trades. Nothing connects before the first question."""
+    from marketstream.clock import SystemClock
+    from marketstream.producers.memory import TradeMemory
+    from marketstream.storage.timescale.reader import TimescaleReader
+
+    return TradeMemory(TimescaleReader(settings.postgres), settings.intervals[-1], SystemClock())
+
+
 def build_dead_letter_desk(settings: Settings, *, read_seconds: float = 20.0) -> "DeadLetterDesk":
     """Looks at dead letters and puts them back. Nothing connects before the first call.
 
@@ -144,7 +154,8 @@ def _build_reinjector(settings: Settings) -> "Reinjector":
     clock = SystemClock()
     reader = LetterReader(partial(parser_of, settings=settings), frozenset(settings.symbols), clock)
     publisher = KafkaPublisher(settings.kafka.bootstrap_servers)
-    return Reinjector(reader, build_past_trades(settings), publisher, clock)
+    memory = build_trade_memory(settings)
+    return Reinjector(reader, build_past_trades(settings), memory, publisher, clock)
 
 
 def build_backfill(settings: Settings, request: "BackfillRequest") -> "Backfill":
@@ -187,17 +198,19 @@ def _history_provider(settings: Settings, request: "BackfillRequest", clock: "Cl
     return create_provider(Feed(request.provider, getattr(own, request.provider), False), own, clock, ignore_state)
 
 
-def check_backfill(settings: Settings, request: "BackfillRequest") -> None:
-    """Refuses a range that holds another provider's trades.
+def check_backfill(settings: Settings, request: "BackfillRequest", *, mixed: bool) -> None:
+    """Refuses a range with trades that bars would count twice.
 
     Raises:
-        BackfillError: It does.
+        BackfillError: There are some.
         StoreUnavailableError: The database is away.
     """
-    from marketstream.producers.backfill.guards import check_others
+    from marketstream.producers.backfill.guards import check_others, check_remembered
     from marketstream.storage.timescale.reader import TimescaleReader
 
-    check_others(request, TimescaleReader(settings.postgres))
+    check_remembered(request, build_trade_memory(settings))
+    if not mixed:
+        check_others(request, TimescaleReader(settings.postgres))
 
 
 def run_api(settings: Settings) -> None:

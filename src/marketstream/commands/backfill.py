@@ -93,8 +93,8 @@ def _run(settings: Settings, request: BackfillRequest, *, restart: bool, mixed: 
     job = bootstrap.build_backfill(settings, request)
     with job.state.held():
         progress = job.prepare(restart=restart)
-        if not mixed and request.data == "trades":
-            bootstrap.check_backfill(settings, request)
+        if request.data == "trades":
+            bootstrap.check_backfill(settings, request, mixed=mixed)
         received: list[int] = []
         with made_view(request, progress) as job.listener, asyncio.Runner() as runner:
             outcome = runner.run(_until_stopped(job, progress, received))

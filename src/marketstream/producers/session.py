@@ -56,6 +56,7 @@ class Session:
         self._live = False
         self._kept: deque[tuple[float, Frame]] = deque()
         self._kept_bytes = 0
+        self._told_before_us: dict[str, int] = {}
 
     async def run(self) -> None:
         """Reads until the provider closes the connection in good order.
@@ -121,7 +122,7 @@ class Session:
     async def _ask(self, now: float) -> None:
         """Asks the provider's REST API whether anything happened that did not come."""
         quiet = self.watch.quiet_seconds(now)
-        symbols = sorted(self._provider.symbols, key=lambda symbol: -(self._newest_us(symbol) or 0))[:_ASKED_SYMBOLS]
+        symbols = sorted(self._provider.symbols, key=lambda symbol: -(self._seen_us(symbol) or 0))[:_ASKED_SYMBOLS]
         answers = [await self._is_missing_something(symbol) for symbol in symbols]
         if True in answers:
             raise self._error(Fault.SILENT, f"silent for {quiet:.1f} s, though its REST API tells of newer trades")
@@ -131,36 +132,31 @@ class Session:
         self.watch.excuse(now, quiet)
 
     async def _is_missing_something(self, symbol: str) -> bool | None:
-        """Whether the provider knows a newer trade than came here; None where it can't be asked."""
+        """Whether the provider knows of something newer than came here; None where it can't be asked."""
         try:
             async with asyncio.timeout(_ASK_SECONDS):
-                first = await self._told_us(symbol)
+                told = await self._told_us(symbol)
         except (ProviderError, OSError, TimeoutError):
             return None
-        if first is None:
+        if told is None:
             return None
-        seen = self._newest_us(symbol)
-        if seen is not None and first <= seen + _ROUNDING_US:
+        # Of a symbol that never came, only that it goes on trading proves anything.
+        seen = self._seen_us(symbol)
+        before = self._told_before_us.setdefault(symbol, told) if seen is None else seen
+        if told <= before + _ROUNDING_US:
             return False
         await asyncio.sleep(_IN_FLIGHT_SECONDS)
-        if seen is not None:
-            return (self._newest_us(symbol) or seen) + _ROUNDING_US < first
-        return await self._went_on(symbol, first)
+        return (self._seen_us(symbol) or before) + _ROUNDING_US < told
 
-    async def _went_on(self, symbol: str, first_us: int) -> bool | None:
-        """Whether a symbol that never came trades at all: its newest trade is another one a moment later."""
-        try:
-            async with asyncio.timeout(_ASK_SECONDS):
-                second = await self._told_us(symbol)
-        except (ProviderError, OSError, TimeoutError):
-            return None
-        return second is not None and second > first_us and self._newest_us(symbol) is None
+    def _seen_us(self, symbol: str) -> int | None:
+        """What has come of a symbol: event time of its newest trade, or start of its newest bar."""
+        return self._newest_us(symbol) or self.watch.newest_bars_us.get(symbol)
 
     async def _told_us(self, symbol: str) -> int | None:
         capabilities, history = self._provider.capabilities, self._provider.history
         if capabilities.last_trade:
             return await history.last_trade_us(symbol)
-        seen = self._newest_us(symbol)
+        seen = self._seen_us(symbol)
         if not capabilities.past_bars or seen is None:
             return None
         newest = None

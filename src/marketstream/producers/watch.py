@@ -29,6 +29,8 @@ class SessionWatch:
         subscribed_at: When the provider acknowledged; None before.
         last_data_at: When data came last; None before the first.
         frames: How many frames with data have come.
+        asked_again_at: Before then silence is excused.
+        newest_bars_us: Start of the newest bar that came, by symbol.
     """
 
     settings: FailoverSettings
@@ -38,6 +40,7 @@ class SessionWatch:
     last_data_at: float | None = None
     frames: int = 0
     asked_again_at: float = 0.0
+    newest_bars_us: dict[str, int] = field(default_factory=dict)
     _freshest_us: int | None = None
     _stale_since: float | None = field(default=None)
     _lag_us: int = 0
@@ -46,7 +49,11 @@ class SessionWatch:
         """Notes a frame with data."""
         self.frames += 1
         self.last_data_at = now
+        if not frame.outcomes:
+            return  # a poll's answer that nothing has happened
         newest = frame.outcomes[-1]
+        if isinstance(newest, Bar):
+            self.newest_bars_us[newest.symbol] = max(newest.start_us, self.newest_bars_us.get(newest.symbol, 0))
         if isinstance(newest, Rejected | Bar):
             return
         lag_us = frame.received_time_us - newest.event_time_us
@@ -79,8 +86,12 @@ class SessionWatch:
         return Fault.SILENT if self.quiet_seconds(now) >= limit and now >= self.asked_again_at else None
 
     def excuse(self, now: float, quiet_seconds: float) -> None:
-        """The market is quiet, not the feed: it is asked about again when it has been quiet for as long once more."""
-        self.asked_again_at = now + min(max(quiet_seconds, self.settings.silence_seconds), 60.0)
+        """The market may be quiet, not the feed: that is asked again when it has been quiet for as long once more.
+
+        Before the first data it is asked again soon, since nothing is known of the market yet.
+        """
+        pause = min(max(quiet_seconds, self.settings.silence_seconds), 60.0)
+        self.asked_again_at = now + (pause if self.frames else self.settings.first_message_seconds / 4)
 
     def _measure_lag(self) -> bool:
         """Looks at what has come since the last look; whether anything has."""

@@ -1,16 +1,19 @@
-"""What must not be backfilled: what the running producer is fetching itself, and what another provider has told.
+"""What must not be backfilled: what the producer is fetching itself, what another provider has told, what is forgotten.
 
 Reads: `feed_events` (open gaps), `tick_data` (table), through ports.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 
 from marketstream.contracts.messages import FeedGap
 from marketstream.ports import Clock, MarketReader
 from marketstream.producers.backfill.request import BackfillError, BackfillRequest
+from marketstream.producers.memory import TradeMemory
 
 _LOOK_SECONDS = 10.0
+_DAY_US = 86_400_000_000
 _NEWEST_LOOKED_AT = 1_000
 # The newest trades may still come by the stream, or be fetched by the producer because they did not.
 LIVE_US = 60_000_000
@@ -80,3 +83,21 @@ def check_others(request: BackfillRequest, reader: MarketReader) -> None:
                 f"{symbol} has trades of {', '.join(others)} in this range, and bars would count both: choose a range "
                 "without them, fetch --data bars, or say --mixed if they are different trades"
             )
+
+
+def check_remembered(request: BackfillRequest, memory: TradeMemory) -> None:
+    """Refuses days whose trades were counted and are no longer kept: they could not be recognised.
+
+    Raises:
+        BackfillError: There is such a day.
+        StoreUnavailableError: The database is away.
+    """
+    first, last = request.start_us // _DAY_US, (request.end_us - 1) // _DAY_US
+    for symbol in request.symbols:
+        for day in range(first, last + 1):
+            if memory.forgets(symbol, day * _DAY_US):
+                date = datetime.fromtimestamp(day * 86_400, UTC).date()
+                raise BackfillError(
+                    f"{symbol} has bars of {date}, but the trades they were made of are no longer kept, so they would "
+                    "be counted twice: leave that day out, or fetch --data bars"
+                )

@@ -16,10 +16,13 @@ from marketstream.contracts.topics import DEAD_LETTER_MARKS
 from marketstream.domain.errors import BusBackpressureError, BusError
 from marketstream.ports import Clock, Publisher
 from marketstream.producers.dead_letters.contents import Contents, LetterReader
+from marketstream.producers.memory import TradeMemory
 from marketstream.producers.past_trades import PastTrades
 
 _FLUSH_SECONDS = 60.0
+_STORED_SECONDS = 30.0  # how long the report waits for the trades' being stored
 _FAULTS_TOLD = 5
+_FORGOTTEN = "its day has bars, but its trades are no longer kept: whether it is among them can't be told"
 
 
 @dataclass(slots=True)
@@ -55,25 +58,24 @@ class Reinjector:
     Args:
         reader: Reads the letters.
         trades: Publishes the trades.
+        memory: Tells which days' trades can still be recognised.
         publisher: Takes everything else, and the marks.
         clock: Dates the marks.
-        stored_seconds: How long to wait until published trades are stored, for the report.
     """
 
     def __init__(
         self,
         reader: LetterReader,
         trades: PastTrades,
+        memory: TradeMemory,
         publisher: Publisher,
         clock: Clock,
-        *,
-        stored_seconds: float = 30.0,
     ) -> None:
         self._reader = reader
         self._trades = trades
+        self._memory = memory
         self._publisher = publisher
         self._clock = clock
-        self._stored_seconds = stored_seconds
 
     def reinject(self, letters: Sequence[Letter], *, dry_run: bool, absent: Sequence[LetterId] = ()) -> Reinjection:
         """Publishes what is in the letters and passes today's checks.
@@ -95,12 +97,15 @@ class Reinjector:
         stored = None
         if not dry_run:
             self._mark(treated)
-            stored = self._trades.wait_stored(self._stored_seconds) if trades_published else None
+            stored = self._trades.wait_stored(_STORED_SECONDS) if trades_published else None
         treated += [_gone(letter_id) for letter_id in absent]
         return Reinjection(dry_run=dry_run, stored=stored, more=False, treated=treated)
 
     def _open(self, letter: Letter) -> _Case:
         contents = self._reader.read(letter.letter)
+        forgotten = [trade for trade in contents.trades if self._memory.forgets(trade.symbol, trade.event_time_us)]
+        contents.trades = [trade for trade in contents.trades if trade not in forgotten]
+        contents.faults += [_FORGOTTEN] * len(forgotten)
         return _Case(letter, contents, faults=list(contents.faults))
 
     def _put_trades(self, cases: Sequence[_Case], put: Callable[..., list[bool]]) -> None:

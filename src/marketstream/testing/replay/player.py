@@ -19,14 +19,23 @@ _log = get_logger("replay")
 
 
 class Player:
-    """Starts the market when the first client subscribes, and plays it to its end.
+    """Starts the market when the first client subscribes, or polls a provider without a stream, and plays it to its end.
 
     Attributes:
         played: Trades played so far, heard or not.
         ended: Set when the last trade has been played.
     """
 
-    def __init__(self, source: Source, pace: Pace, audience: Audience, history: PlayedHistory, clock: Clock) -> None:
+    def __init__(
+        self,
+        source: Source,
+        pace: Pace,
+        audience: Audience,
+        history: PlayedHistory,
+        clock: Clock,
+        polled: asyncio.Event,
+    ) -> None:
+        self._polled = polled
         self._source = source
         self._pace = pace
         self._audience = audience
@@ -43,7 +52,7 @@ class Player:
 
     async def run(self) -> None:
         """Plays; returns at the end of the market."""
-        await self._audience.gathered()
+        await self._anybody()
         feed = self._source.start(self._clock.now_us(), self._pace)
         self._tape = Tape(feed.chunks)
         _log.info("market started", speed=self._pace.speed or "max")
@@ -53,6 +62,15 @@ class Player:
             await self._play_at(self._pace.speed, self._tape, feed)
         _log.info("end of file: connections stay open and idle", trades=self.played)
         self.ended.set()
+
+    async def _anybody(self) -> None:
+        """Returns when there is somebody to play to."""
+        waits = [asyncio.create_task(self._audience.gathered()), asyncio.create_task(self._polled.wait())]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _play_at(self, speed: float, tape: Tape, feed: Feed) -> None:
         started_us = self._clock.now_us()

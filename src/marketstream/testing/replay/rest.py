@@ -11,6 +11,7 @@ from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
 from marketstream.ports import Clock
+from marketstream.providers.auto import REPLAY_PATHS
 from marketstream.testing.replay.addresses import ADMIN_PATH
 from marketstream.testing.replay.dialect import RestReply, RestRequest
 from marketstream.testing.replay.dialects import server_of, speaker
@@ -30,10 +31,14 @@ class RestFront:
         history: What has been played.
         desk: What goes wrong.
         clock: Wall clock.
+        polled: Set when somebody asks a provider that has no stream, and so listens as well as can be.
         admin: Whether `/played` is answered.
     """
 
-    def __init__(self, history: PlayedHistory, desk: FaultDesk, clock: Clock, *, admin: bool) -> None:
+    def __init__(
+        self, history: PlayedHistory, desk: FaultDesk, clock: Clock, polled: asyncio.Event, *, admin: bool
+    ) -> None:
+        self._polled = polled
         self._history = history
         self._desk = desk
         self._clock = clock
@@ -67,6 +72,8 @@ class RestFront:
         dialect = server_of(address.path)
         if dialect is None:
             return _NOT_FOUND
+        if REPLAY_PATHS[dialect.provider] is None:
+            self._polled.set()
         if (delay := self._desk.states(dialect.provider).rest_delay_seconds) > 0:
             with suppress(TimeoutError):
                 async with asyncio.timeout(delay):

@@ -96,8 +96,9 @@ class ReplayServer(Addresses):
         self._audience = Audience(options.settle_seconds)
         self.history = PlayedHistory()
         self.desk = FaultDesk(self._audience, self._clock, options.refused_keys)
-        self._rest = RestFront(self.history, self.desk, self._clock, admin=options.admin)
-        self._player = Player(source, pace, self._audience, self.history, self._clock)
+        polled = asyncio.Event()
+        self._rest = RestFront(self.history, self.desk, self._clock, polled, admin=options.admin)
+        self._player = Player(source, pace, self._audience, self.history, self._clock, polled)
         self._servers: list[Server] = []
         self._commanders: set[ServerConnection] = set()
         self._restarting: asyncio.Task[None] | None = None
