@@ -19,7 +19,7 @@ _log = get_logger("replay")
 
 
 class Player:
-    """Starts the market when the first client subscribes, or polls a provider without a stream, and plays it to its end.
+    """Starts the market when the first client subscribes, or polls a provider without a stream; plays it to its end.
 
     Attributes:
         played: Trades played so far, heard or not.
