@@ -16,6 +16,7 @@ from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock, Provider
 from marketstream.producers.backoff import Backoff
+from marketstream.producers.board import FeedBoard
 from marketstream.producers.health import Breaker, FeedHealth, Patience
 from marketstream.producers.queue import FrameQueue
 from marketstream.producers.session import NewestTime, Session
@@ -69,6 +70,19 @@ class _Feed:
         self.health = FeedHealth(patience, rules.new_backoff())
         self._reader = reader
         self.provider = make(self._on_state)
+        reader.board.add(self.name, self)
+
+    @property
+    def fault(self) -> Fault | None:
+        return self.health.fault
+
+    @property
+    def failures(self) -> int:
+        return self.health.failures
+
+    @property
+    def lag_ms(self) -> float | None:
+        return None if self.session is None else self.session.watch.lag_seconds * 1_000
 
     @property
     def name(self) -> str:
@@ -89,11 +103,19 @@ class FailoverReader:
         clock: Stamps feed events.
         newest_us: Event time of a symbol's newest trade taken so far.
         rules: How feeds are treated.
+        board: Knows how the same providers are for other groups.
     """
 
     def __init__(
-        self, makers: Sequence[ProviderMaker], queue: FrameQueue, clock: Clock, newest_us: NewestTime, rules: Rules
+        self,
+        makers: Sequence[ProviderMaker],
+        queue: FrameQueue,
+        clock: Clock,
+        newest_us: NewestTime,
+        rules: Rules,
+        board: FeedBoard,
     ) -> None:
+        self.board = board
         self._queue = queue
         self._clock = clock
         self._newest_us = newest_us
@@ -197,7 +219,7 @@ class FailoverReader:
         feed.session = None
         opened = feed.health.failed(fault, _now(), retry_after)
         feed.role = "open" if feed.health.breaker is Breaker.OPEN else "standby"
-        metrics.FEED_FAILURES.labels(feed.name).set(feed.health.failures)
+        metrics.FEED_FAILURES.labels(feed.name).set(self.board.failures(feed.name))
         if opened:
             await self.tell(feed, "breaker_open", detail, fault=fault)
         if feed.health.failures == self._rules.retries_max:
@@ -228,7 +250,7 @@ class FailoverReader:
     async def _heal(self, feed: _Feed) -> None:
         was_closed = feed.health.breaker is Breaker.CLOSED
         feed.health.healthy()
-        metrics.FEED_FAILURES.labels(feed.name).set(0)
+        metrics.FEED_FAILURES.labels(feed.name).set(self.board.failures(feed.name))
         if not was_closed:
             await self.tell(feed, "breaker_closed", "well again")
 
@@ -279,10 +301,10 @@ class FailoverReader:
     async def _repeat_status(self) -> None:
         while True:
             for feed in self._feeds:
-                metrics.FEED_ROLE.labels(feed.name).set(feed is self._active)
-                if feed.session is not None:
-                    metrics.FEED_LAG.labels(feed.name).set(feed.session.watch.lag_seconds)
-                await self._queue.put(self._event(feed, "status", "", feed.health.fault))
+                metrics.FEED_ROLE.labels(feed.name).set(self.board.role(feed.name) == "active")
+                if (lag_ms := self.board.lag_ms(feed.name)) is not None:
+                    metrics.FEED_LAG.labels(feed.name).set(lag_ms / 1_000)
+                await self._queue.put(self._event(feed, "status", "", self.board.fault(feed.name)))
             await asyncio.sleep(_STATUS_SECONDS)
 
     def _event(self, feed: _Feed, kind: FeedEventKind, detail: str, fault: Fault | None) -> FeedEvent:
@@ -292,9 +314,9 @@ class FailoverReader:
             detail=detail,
             time_us=self._clock.now_us(),
             attempt=feed.health.attempt,
-            role=feed.role,
+            role=self.board.role(feed.name),
             fault=fault,
-            lag_ms=None if feed.session is None else feed.session.watch.lag_seconds * 1_000,
+            lag_ms=self.board.lag_ms(feed.name),
         )
 
 

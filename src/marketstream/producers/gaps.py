@@ -101,6 +101,7 @@ class GapFiller:
         self._opened_us[hole.hole_id] = self._clock.now_us()
         self._find_source(hole)
         metrics.GAPS.labels(hole.provider, "open").inc()
+        metrics.GAPS.labels(hole.provider, "unfillable")  # seen at 0 before it rises: an increase needs both
         await self._say(hole, "open", "")
         await self._fill(hole)
 

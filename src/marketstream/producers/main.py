@@ -14,6 +14,7 @@ from marketstream.contracts.topics import INGEST_TOPICS
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock, Publisher
 from marketstream.producers.backoff import Backoff
+from marketstream.producers.board import FeedBoard
 from marketstream.producers.continuity import Continuity
 from marketstream.producers.failover import FailoverReader, Rules
 from marketstream.producers.gaps import GapFiller
@@ -81,6 +82,7 @@ def build_service(
         retries_max=ingest.retries_max,
     )
     continuity = validator.continuity
+    board = FeedBoard()
     readers = [
         FailoverReader(
             [partial(create_provider, feed, group.settings, clock) for feed in group.feeds],
@@ -88,6 +90,7 @@ def build_service(
             clock,
             continuity.newest_us,
             rules,
+            board,
         )
         for group in group_symbols(settings, feeds)
     ]

@@ -11,6 +11,7 @@ from marketstream.domain.errors import Fault, ProviderError
 from marketstream.domain.market import Tick
 from marketstream.ports import Capabilities, Frame, Provider
 from marketstream.producers.backoff import Backoff
+from marketstream.producers.board import FeedBoard
 from marketstream.producers.continuity import Continuity
 from marketstream.producers.failover import FailoverReader, Rules
 from marketstream.producers.gaps import GapFiller
@@ -115,7 +116,7 @@ class Stand:
         )
         clock, queue, continuity = FakeClock(NOW_US), FrameQueue(1_000), Continuity()
         makers = [self._maker(self.first), self._maker(self.second)]
-        reader = FailoverReader(makers, queue, clock, continuity.newest_us, rules)
+        reader = FailoverReader(makers, queue, clock, continuity.newest_us, rules, FeedBoard())
         filler = GapFiller(continuity, reader.providers, queue, self.publisher, clock, GapSettings())
         pipeline = Pipeline(self.publisher, TickValidator(["IBM"], 10, continuity), clock)
         self.service = ProducerService([reader], filler, queue, pipeline, self.publisher)

@@ -13,6 +13,7 @@ from marketstream.domain.errors import BusError, Fault, ProviderError
 from marketstream.domain.market import Tick
 from marketstream.ports import Frame, Provider
 from marketstream.producers.backoff import Backoff
+from marketstream.producers.board import FeedBoard
 from marketstream.producers.continuity import Continuity
 from marketstream.producers.failover import FailoverReader, ProviderMaker, Rules
 from marketstream.producers.gaps import GapFiller
@@ -73,7 +74,7 @@ def joined(
         retries_max=10,
     )
     continuity = Continuity()
-    reader = FailoverReader(makers, queue, clock, continuity.newest_us, rules)
+    reader = FailoverReader(makers, queue, clock, continuity.newest_us, rules, FeedBoard())
     filler = GapFiller(continuity, reader.providers, queue, publisher, clock, GapSettings())
     pipeline = Pipeline(publisher, TickValidator(["IBM"], 10, continuity), clock)
     return ProducerService([reader], filler, queue, pipeline, publisher, drain_seconds=0.2)
