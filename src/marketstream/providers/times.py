@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 EASTERN = ZoneInfo("America/New_York")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_SECONDS = 86_400
+_EARLIEST_US = 631_152_000_000_000  # 1990-01-01
 # Below each limit, a number is in the unit whose microseconds the fraction (numerator, denominator) gives.
 _UNITS = ((10**11, 1_000_000, 1), (10**14, 1_000, 1), (10**17, 1, 1), (2**63, 1, 1_000))
 _NUMBER = re.compile(r"[0-9]{1,19}(\.[0-9]{1,9})?")
@@ -45,6 +46,21 @@ def utc_us(value: float | str, naive: tzinfo = EASTERN) -> int:
         raise ValueError("a time is not finite")
     # By its shortest text: the binary value of 1646154954.689 lies below its last millisecond.
     return _scale(Decimal(repr(value)))
+
+
+def sane_us(time_us: int, received_time_us: int) -> int:
+    """The same time, if it makes sense: what can't be in any market must not count as a symbol's newest.
+
+    Args:
+        time_us: A provider's time, µs UTC.
+        received_time_us: When its frame left our socket.
+
+    Raises:
+        TimeRangeError: It lies before 1990 or more than a day ahead of its arrival.
+    """
+    if not _EARLIEST_US <= time_us <= received_time_us + _DAY_SECONDS * 1_000_000:
+        raise TimeRangeError(f"{time_us} µs is before 1990 or more than a day ahead of now")
+    return time_us
 
 
 def eastern_text(time_us: int) -> str:

@@ -77,8 +77,12 @@ USDM_TRADE = {
 }
 USDM_BOOK = BOOK | {"e": "bookTicker", "E": 1568014460893, "T": 1568014460891, "ps": "BNBUSDT", "st": 1}
 OTHERS: list[dict[str, Any]] = [
-    {"e": "trade", "E": 1672515782136, "s": "BNBBTC", "t": 12345, "p": "0.001", "q": "100", "T": 1672515782136},
-    {"e": "depthUpdate", "E": 1672515782136, "s": "BNBBTC", "U": 157, "u": 160, "b": [["0.0024", "10"]], "a": []},
+    orjson.loads(
+        b'{"e":"trade","E":1672515782136,"s":"BNBBTC","t":12345,"p":"0.001","q":"100","T":1672515782136,"m":true,"M":true}'
+    ),
+    orjson.loads(
+        b'{"e":"depthUpdate","E":1672515782136,"s":"BNBBTC","U":157,"u":160,"b":[["0.0024","10"]],"a":[["0.0026","100"]]}'
+    ),
     {"e": "referencePrice", "s": "BAZUSD", "r": "1.00", "t": 1770313263917},
 ]
 DATA = Path(__file__).parents[4] / "shared" / "data"
@@ -119,6 +123,16 @@ def test_an_aggregate_trade_becomes_a_tick() -> None:
     )
     assert only(orjson.dumps(TRADE)) == tick
     assert parse_frame(combined(TRADE).decode(), RECEIVED) == [tick]
+
+
+def test_the_documented_aggregate_trade_happened_when_it_was_told() -> None:
+    tick = only(
+        b'{"e":"aggTrade","E":1672515782136,"s":"BNBBTC","a":12345,"p":"0.001","q":"100","f":100,"l":105,'
+        b'"T":1672515782136,"m":true,"M":true}'
+    )
+    assert tick == only(orjson.dumps(changed(T=1672515782136)))
+    assert isinstance(tick, Tick)
+    assert tick.event_time_us == 1_672_515_782_136_000
 
 
 def test_the_taker_bought_where_the_buyer_is_not_the_maker() -> None:
@@ -191,6 +205,8 @@ def test_a_book_with_an_empty_side_has_no_quote(side: str) -> None:
         ({"u": None}, Reason.INVALID_FIELD),
         ({"A": "1e20"}, Reason.INVALID_FIELD),
         ({"T": -1}, Reason.TIME_OUT_OF_RANGE),
+        ({"T": 631_151_999_999}, Reason.TIME_OUT_OF_RANGE),
+        ({"T": RECEIVED // 1_000 + 86_400_001}, Reason.TIME_OUT_OF_RANGE),
     ],
 )
 def test_faults_of_quotes_have_reasons(fields: dict[str, Any], reason: Reason) -> None:

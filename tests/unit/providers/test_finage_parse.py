@@ -175,6 +175,8 @@ def test_notices_are_ignored(frame: bytes) -> None:
         (changed(STOCK_QUOTE, bp=None), Reason.INVALID_FIELD),
         (changed(FOREX, a=None), Reason.INVALID_FIELD),
         (changed(FOREX, b=1e16), Reason.INVALID_FIELD),
+        (changed(STOCK_QUOTE, t=0), Reason.TIME_OUT_OF_RANGE),
+        (changed(FOREX, t=RECEIVED + 86_400_000_001), Reason.TIME_OUT_OF_RANGE),
         (b'{"s":"AAPL","t":1646154954689}', Reason.MALFORMED),
         (b'{"hello":1}', Reason.MALFORMED),
         (b"[%b]" % STOCK, Reason.MALFORMED),

@@ -81,6 +81,7 @@ def test_records_about_trades_are_no_trades_and_corrected_trades_are() -> None:
         (changed(size=None, decimal_size="1e999"), Reason.NOT_FINITE),
         (changed(sip_timestamp=-1), Reason.TIME_OUT_OF_RANGE),
         (changed(id=7), Reason.INVALID_FIELD),
+        (changed(conditions=[0] * 33), Reason.INVALID_FIELD),
         ("text", Reason.MALFORMED),
     ],
 )
@@ -113,10 +114,18 @@ def test_past_bars_have_their_average_price_and_count() -> None:
     assert (bar.vwap, bar.trade_count, bar.provider, bar.final) == (74.6099, 1, "polygon", False)
 
 
-def test_a_bar_that_is_none_has_a_reason() -> None:
-    (refusal,) = parse_bars(BARS.replace(b'"h":75.15', b'"h":7.15'), RECEIVED, "AAPL", MINUTE).outcomes
+@pytest.mark.parametrize(
+    ("old", "new", "reason"),
+    [
+        (b'"h":75.15', b'"h":7.15', Reason.INCONSISTENT_BAR),
+        (b'"vw":74.6099', b'"vw":1e16', Reason.INVALID_FIELD),
+    ],
+)
+def test_a_bar_that_is_none_has_a_reason(old: bytes, new: bytes, reason: Reason) -> None:
+    assert old in BARS
+    (refusal,) = parse_bars(BARS.replace(old, new), RECEIVED, "AAPL", MINUTE).outcomes
     assert isinstance(refusal, Rejected)
-    assert refusal.reason is Reason.INCONSISTENT_BAR
+    assert refusal.reason is reason
 
 
 def test_the_last_trades_time_is_in_whole_milliseconds() -> None:

@@ -4,7 +4,7 @@ from datetime import UTC
 
 import pytest
 
-from marketstream.providers.times import eastern_text, utc_us
+from marketstream.providers.times import TimeRangeError, eastern_text, sane_us, utc_us
 
 # The times of the providers' documented examples.
 EXAMPLES = [
@@ -67,6 +67,15 @@ NO_TIMES: list[float | str] = [
 def test_refuses(written: float | str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         utc_us(written)
+
+
+def test_a_sane_time_lies_from_1990_to_a_day_ahead() -> None:
+    earliest, now = 631_152_000_000_000, 1_646_154_954_000_000
+    latest = now + 86_400_000_000
+    assert [sane_us(time_us, now) for time_us in (earliest, now, latest)] == [earliest, now, latest]
+    for time_us in (earliest - 1, latest + 1, 0, 2**63):
+        with pytest.raises(TimeRangeError, match="before 1990 or more than a day ahead"):
+            sane_us(time_us, now)
 
 
 def test_writes_new_york_time() -> None:

@@ -18,6 +18,7 @@ from marketstream.providers.bars import BarError, Numbers, closed, provider_bar
 from marketstream.providers.faults import Source, number_reason
 from marketstream.providers.fields import NumericText, Sequence64, StrictBool, SymbolText, TimeMs
 from marketstream.providers.symbology import Symbology
+from marketstream.providers.times import sane_us
 
 # Binance's bar intervals that divide a day, and ours.
 WIRE_INTERVALS: Mapping[str, Interval] = {
@@ -131,7 +132,7 @@ def quote_of_event(event: QuoteEvent, received_time_us: int, names: Symbology, p
         bid_size=bid_size,
         ask_price=ask,
         ask_size=ask_size,
-        event_time_us=event["T"] * 1_000 if "T" in event else received_time_us,
+        event_time_us=sane_us(event["T"] * 1_000, received_time_us) if "T" in event else received_time_us,
         received_time_us=received_time_us,
         provider=provider,
         sequence=event["u"],

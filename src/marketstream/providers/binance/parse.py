@@ -29,6 +29,7 @@ from marketstream.providers.binance.events import (
 )
 from marketstream.providers.faults import Source, explain, read_symbol
 from marketstream.providers.symbology import PLAIN, Symbology
+from marketstream.providers.times import TimeRangeError
 
 NAME = "binance"
 _REPLY_KEYS = {"result", "error", "code"}
@@ -191,6 +192,11 @@ def _outcome(data: bytes, kind: _Kind, combined: bool, source: Source, names: Sy
     try:
         value = kind.make(event, source.received_time_us, names, source.provider)
     except ValueError as error:
-        reason = error.reason if isinstance(error, BarError) else kind.doubt(event)
-        return [source.rejected(data, reason, str(error), symbol)]
+        return [source.rejected(data, _reason(error, kind, event), str(error), symbol)]
     return [value] if value else []
+
+
+def _reason(error: ValueError, kind: _Kind, event: Any) -> Reason:
+    if isinstance(error, BarError):
+        return error.reason
+    return Reason.TIME_OUT_OF_RANGE if isinstance(error, TimeRangeError) else kind.doubt(event)

@@ -31,7 +31,7 @@ from marketstream.providers.fields import (
 from marketstream.providers.finage.refusals import read_notice
 from marketstream.providers.rows import reason_of
 from marketstream.providers.symbology import PLAIN, Symbology
-from marketstream.providers.times import utc_us
+from marketstream.providers.times import sane_us, utc_us
 
 NAME = "finage"
 _RANGE_REASONS = {
@@ -147,7 +147,7 @@ def _quote(quote: _Quote, source: Source, names: Symbology) -> Quote:
         bid_size=quote.get("bs") or 0.0,
         ask_price=ask,
         ask_size=quote.get("as") or 0.0,
-        event_time_us=utc_us(quote["t"]),
+        event_time_us=sane_us(utc_us(quote["t"]), source.received_time_us),
         received_time_us=source.received_time_us,
         provider=NAME,
         asset_class=_asset_class(symbol),

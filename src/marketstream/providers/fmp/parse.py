@@ -22,7 +22,7 @@ from marketstream.providers.faults import Source, read_symbol
 from marketstream.providers.fields import IdentifierText, NonNegativeNumber, PositiveNumber, SymbolText
 from marketstream.providers.rows import reason_of
 from marketstream.providers.symbology import PLAIN, Symbology
-from marketstream.providers.times import utc_us
+from marketstream.providers.times import sane_us, utc_us
 
 NAME = "fmp"
 _RANGE_REASONS = {
@@ -112,7 +112,7 @@ def _tick(trade: _Trade, source: Source, names: Symbology) -> Tick:
 
 def _cancel(broken: _Break, source: Source, names: Symbology) -> Cancel:
     symbol = names.canonical(broken["s"])
-    time_us = utc_us(broken["t"])
+    time_us = sane_us(utc_us(broken["t"]), source.received_time_us)
     return Cancel(
         symbol=symbol,
         price=broken["lp"],
@@ -133,7 +133,7 @@ def _quote(quote: _Quote, source: Source, names: Symbology) -> Quote:
         bid_size=quote.get("bs") or 0.0,
         ask_price=quote["ap"],
         ask_size=quote.get("as") or 0.0,
-        event_time_us=utc_us(quote["t"]),
+        event_time_us=sane_us(utc_us(quote["t"]), source.received_time_us),
         received_time_us=source.received_time_us,
         provider=NAME,
         asset_class=_asset_class(symbol),

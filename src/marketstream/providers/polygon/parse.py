@@ -29,11 +29,15 @@ from marketstream.providers.fields import (
 )
 from marketstream.providers.frames import split_array
 from marketstream.providers.symbology import PLAIN, Symbology
+from marketstream.providers.times import TimeRangeError, sane_us
 
 NAME = "polygon"
 INTERVALS = {"AM": Interval.parse("1min"), "A": Interval.parse("1s")}
 _ROUND_LOT = 100.0  # quotes' sizes count lots
 _PRICES = dict.fromkeys(("p", "bp", "ap", "o", "h", "l", "c", "vw"), Reason.NON_POSITIVE_PRICE)
+_LARGEST = 1e15  # as `Tick` has it
+# A trade has a handful; without a limit one could be too large for Kafka.
+Conditions = Annotated[list[SmallInt], Field(max_length=32)]
 # What a number out of its range means, by event and wire field; `s` is a trade's size and a bar's start.
 _TRADE_REASONS = {**_PRICES, "s": Reason.NEGATIVE_SIZE, "t": Reason.TIME_OUT_OF_RANGE}
 _QUOTE_REASONS = {
@@ -63,7 +67,7 @@ class _Trade(TypedDict):
     x: NotRequired[SmallInt]
     trfi: NotRequired[SmallInt]
     q: NotRequired[Sequence64]
-    c: NotRequired[list[SmallInt] | None]
+    c: NotRequired[Conditions | None]
 
 
 _Quote = TypedDict(  # `as` is a word of Python's
@@ -156,6 +160,17 @@ def trade_identity(trade_id: str, venue: int | None, facility: int | None) -> st
     return f"{venue}-{facility}-{trade_id}" if facility else f"{venue}-{trade_id}"
 
 
+def averaged(bar: Bar, vwap: float | None, trade_count: int) -> Bar:
+    """The bar with its average price and number of trades.
+
+    Raises:
+        BarError: The price is beyond any market.
+    """
+    if vwap is not None and vwap > _LARGEST:
+        raise BarError(Reason.INVALID_FIELD, f"vw is beyond {_LARGEST:g}")
+    return replace(bar, vwap=vwap, trade_count=trade_count)
+
+
 def _tick(trade: _Trade, received_time_us: int, names: Symbology) -> Tick:
     venue, exact, conditions = trade.get("x"), trade.get("ds"), trade.get("c")
     if exact is None and "s" not in trade:
@@ -182,7 +197,7 @@ def _quote(quote: Any, received_time_us: int, names: Symbology) -> Quote:
         bid_size=quote.get("bs", 0.0) * _ROUND_LOT,
         ask_price=quote["ap"],
         ask_size=quote.get("as", 0.0) * _ROUND_LOT,
-        event_time_us=quote["t"] * 1_000,
+        event_time_us=sane_us(quote["t"] * 1_000, received_time_us),
         received_time_us=received_time_us,
         provider=NAME,
         sequence=quote.get("q", 0),
@@ -199,7 +214,7 @@ def _bar(event: _Aggregate, received_time_us: int, names: Symbology) -> Bar:
         Source(NAME, received_time_us), names.canonical(event["sym"]), interval, event["s"] * 1_000, numbers
     )
     count = _trade_count(event["v"], event.get("z", 0.0))
-    return replace(closed(bar), vwap=event.get("vw"), trade_count=count)  # sent once its window is over
+    return averaged(closed(bar), event.get("vw"), count)  # sent once its window is over
 
 
 def _trade_count(volume: float, average: float) -> int:
@@ -273,5 +288,7 @@ def _outcome(element: bytes, source: Source, names: Symbology) -> Parsed | None:
 def _reason(error: ValueError, event: Any) -> Reason:
     if isinstance(error, BarError):
         return error.reason
+    if isinstance(error, TimeRangeError):
+        return Reason.TIME_OUT_OF_RANGE
     # Of the rest only a size as text, none at all, or a number beyond any market is still unchecked.
     return number_reason(event["p"], float(event.get("ds", 0))) if event["ev"] == "T" else Reason.INVALID_FIELD

@@ -1,7 +1,7 @@
 """The records of Polygon / Massive's REST API into ticks and bars that equal the stream's: pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any, NotRequired
 
 from pydantic import Field, TypeAdapter, ValidationError
@@ -22,7 +22,7 @@ from marketstream.providers.fields import (
     SmallInt,
     TimeMs,
 )
-from marketstream.providers.polygon.parse import NAME, trade_identity
+from marketstream.providers.polygon.parse import NAME, Conditions, averaged, trade_identity
 
 TimeNs = Annotated[int, Field(strict=True, ge=0, le=2**63 - 1)]
 _RANGE_REASONS = {
@@ -43,7 +43,7 @@ class _Trade(TypedDict):
     exchange: NotRequired[SmallInt]
     trf_id: NotRequired[SmallInt]
     sequence_number: NotRequired[Sequence64]
-    conditions: NotRequired[list[SmallInt] | None]
+    conditions: NotRequired[Conditions | None]
     correction: NotRequired[int]
 
 
@@ -176,7 +176,7 @@ def _tick(trade: _Trade, source: Source, symbol: str) -> Tick:
 def _bar(aggregate: _Aggregate, source: Source, symbol: str, interval: Interval) -> Bar:
     numbers = Numbers(aggregate["o"], aggregate["h"], aggregate["l"], aggregate["c"], aggregate["v"])
     bar = provider_bar(source, symbol, interval, aggregate["t"] * 1_000, numbers)
-    return replace(bar, vwap=aggregate.get("vw"), trade_count=aggregate.get("n", 0))
+    return averaged(bar, aggregate.get("vw"), aggregate.get("n", 0))
 
 
 def _stream_time_us(time_ns: int) -> int:
