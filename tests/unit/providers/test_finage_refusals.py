@@ -56,6 +56,11 @@ def test_finds_refusals_in_rest_answers_of_any_status() -> None:
     assert text.fault is Fault.BAD_KEY
 
 
-@pytest.mark.parametrize("body", [b'{"symbol":"AAPL","price":1}', b'{"results":[]}', b"<html>", b"x" * 5_000])
+LAST_QUOTE = b'{"symbol":"AAPL","ask":163.59,"bid":163.57,"asize":3,"bsize":1,"timestamp":1646154954}'
+
+
+@pytest.mark.parametrize(
+    "body", [LAST_QUOTE, b'{"symbol":"AAPL","price":1}', b'{"results":[]}', b"<html>", b"x" * 5_000]
+)
 def test_finds_none_in_data(body: bytes) -> None:
     assert find_refusal(200, {}, body) is None

@@ -125,6 +125,19 @@ def test_past_bars_are_found_by_publisher_and_dataset(dataset: str, symbol: str,
     assert config([symbol], dataset=dataset).series_path == path
 
 
+def test_a_subscription_is_the_documented_one() -> None:
+    assert config(["AAPL"], frequency="10s", aggregation="1m").requests() == [
+        {
+            "event": "subscribe",
+            "dataset": "us_stocks_essential",
+            "tickers": ["AAPL"],
+            "channel": "bars",
+            "frequency": "10s",
+            "aggregation": "1m",
+        }
+    ]
+
+
 def test_the_key_is_quoted_into_the_address_and_subscriptions_fit_the_limits() -> None:
     made = config([f"SY{number}" for number in range(450)], frequency="10s", aggregation="5m")
     assert made.socket.url == "ws://h/v1?apikey=a%26b"

@@ -71,8 +71,15 @@ def test_finds_refusals_in_rest_answers_of_any_status(status: int, body: bytes, 
     assert refusal.message.encode() in body
 
 
+QUOTE = (
+    b'[{"symbol":"AAPL","price":268.47,"change":-1.3,"volume":48227365,"dayLow":266.78,"dayHigh":272.29,"open":269.795,'
+    b'"previousClose":269.77,"exchange":"NASDAQ","timestamp":1762549202}]'
+)
+
+
 @pytest.mark.parametrize(
-    ("status", "body"), [(200, b"[]"), (200, b'[{"symbol":"AAPL"}]'), (502, b"<html>"), (200, b"ok"), (500, b"")]
+    ("status", "body"),
+    [(200, QUOTE), (200, b"[]"), (200, b'[{"symbol":"AAPL"}]'), (502, b"<html>"), (200, b"ok"), (500, b"")],
 )
 def test_finds_none_elsewhere(status: int, body: bytes) -> None:
     assert find_refusal(status, {}, body) is None
