@@ -18,6 +18,15 @@ from marketstream.settings import Settings, load_settings
 from marketstream.testing.platform import free_ports
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long and how hard tests/chaos goes about it: short by default; `make test-chaos` does more."""
+    group = parser.getgroup("chaos")
+    group.addoption("--chaos-faults", type=int, default=6, help="how many faults a run injects")
+    group.addoption("--chaos-seconds", type=float, default=40.0, help="over how long they are spread")
+    group.addoption("--chaos-rate", type=float, default=400.0, help="ticks a second")
+    group.addoption("--chaos-seed", type=int, default=1, help="of the faults' order")
+
+
 def _isolated_settings(data_dir: Path) -> Settings:
     """Settings with a port of their own for everything, and with generated passwords."""
     kafka, controller, postgres, redis, influx, api, dashboard, metrics, spark, replay = free_ports(10)

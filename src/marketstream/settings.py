@@ -133,6 +133,9 @@ class FailoverSettings(Section):
     silence_seconds: float = Field(
         default=3.0, gt=0, description="a feed that fell silent for this long is asked about over REST"
     )
+    symbol_silence_seconds: float = Field(
+        default=60.0, gt=0, description="a symbol that fell silent for this long is asked about over REST, twice"
+    )
     max_lag_seconds: float = Field(
         default=10.0, gt=0, description="trades this much later than at the feed's best make it stale"
     )

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import polars as pl
-import psycopg2
 import pytest
 
+from kept import bars_in_database, query
 from marketstream.testing.exactness import exactness_trades
 from marketstream.testing.platform import Platform, eventually
 from marketstream.testing.trades import write_trades
@@ -107,14 +107,6 @@ def check(platform, trades):
     assert stored == [(trades.height, trades.height, float(trades["size"].sum()))]
 
 
-def bars_in_database(platform, interval):
-    columns = "symbol, open, high, low, close, volume, vwap, trade_count"
-    times = ", ".join(f"(extract(epoch from {name}) * 1000000)::bigint" for name in ("start_time", "last_event_time"))
-    rows = query(platform, f"select {columns}, {times} from aggregated_data where interval = %s", interval)  # noqa: S608  # constants
-    names = [*columns.split(", "), "start_us", "last_event_time_us"]
-    return {(row[0], row[-2]): dict(zip(names, row, strict=True)) for row in rows}
-
-
 def bars_over_rest(platform, trades, interval):
     bars = {}
     for symbol in trades["symbol"].unique():
@@ -122,20 +114,3 @@ def bars_over_rest(platform, trades, interval):
         assert response.status_code == 200, response.text
         bars |= {(symbol, bar["start_us"]): bar for bar in response.json()["bars"]}
     return bars
-
-
-def query(platform, sql, *parameters):
-    options = platform.settings.postgres
-    with (
-        psycopg2.connect(
-            host=options.host,
-            port=options.port,
-            dbname=options.database,
-            user=options.reader,
-            password=options.reader_password.get_secret_value(),
-            options=f"-c search_path={options.schema_name}",
-        ) as connection,
-        connection.cursor() as cursor,
-    ):
-        cursor.execute(sql, parameters)
-        return cursor.fetchall()

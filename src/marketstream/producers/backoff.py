@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 
 class Backoff:
-    """Exponential backoff with full jitter: the n-th wait is uniform over [0, min(maximum, initial · 2^n)].
+    """Exponential backoff with jitter: the n-th wait is uniform over [b, 2b), b = min(maximum / 2, initial · 2^(n-1)).
 
-    Full jitter spreads reconnecting clients best (Brooker, "Exponential Backoff And Jitter", 2015).
+    Jitter spreads clients that lost the same server; the lower bound gives that server time (Brooker, "Exponential
+    Backoff And Jitter", 2015, compares the ways).
 
     Args:
-        initial_seconds: The first wait's upper bound.
+        initial_seconds: The first wait's lower bound.
         maximum_seconds: Every wait's upper bound.
         random: Gives numbers uniform over [0, 1).
     """
@@ -22,9 +23,9 @@ class Backoff:
 
     def failed(self) -> float:
         """Counts a failed attempt and returns how long to wait, in seconds."""
-        bound = min(self._maximum, self._initial * 2.0 ** min(self.attempt - 1, 62))
+        least = min(self._maximum / 2, self._initial * 2.0 ** min(self.attempt - 1, 62))
         self.attempt += 1
-        return bound * self._random()
+        return least * (1 + self._random())
 
     def succeeded(self) -> None:
         """Begins anew after a healthy connection."""

@@ -17,6 +17,10 @@ class Standing(Protocol):
         """What it is to its group."""
 
     @property
+    def supplies(self) -> bool:
+        """Whether it is in use and something has come."""
+
+    @property
     def fault(self) -> Fault | None:
         """What is wrong with it."""
 
@@ -42,6 +46,10 @@ class FeedBoard:
     def role(self, provider: str) -> FeedRole:
         """Active where any group takes its trades, else what it is to the group that cares most."""
         return min((feed.role for feed in self._feeds[provider]), key=_ROLES.index)
+
+    def supplies(self, provider: str) -> bool:
+        """Whether any group gets data from it."""
+        return any(feed.supplies for feed in self._feeds[provider])
 
     def fault(self, provider: str) -> Fault | None:
         """What is wrong with any of its feeds."""

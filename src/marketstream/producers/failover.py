@@ -14,7 +14,7 @@ from marketstream.contracts.messages import Alert, FeedEvent, FeedEventKind, Fee
 from marketstream.domain.errors import FATAL_FAULTS, Fault, ProviderError
 from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
-from marketstream.ports import Clock, Provider
+from marketstream.ports import Channel, Clock, Provider
 from marketstream.producers.backoff import Backoff
 from marketstream.producers.board import FeedBoard
 from marketstream.producers.health import Breaker, FeedHealth, Patience
@@ -22,6 +22,7 @@ from marketstream.producers.queue import FrameQueue
 from marketstream.producers.session import NewestTime, Session
 from marketstream.producers.together import together
 from marketstream.producers.watch import Baseline, SessionWatch
+from marketstream.providers.channels import chosen_channels
 from marketstream.providers.states import StateListener
 from marketstream.settings import FailoverSettings
 
@@ -30,6 +31,8 @@ _LOOK_SECONDS = 0.25
 # With another feed to fall back on, connecting may take no longer than this.
 _SHORT_CONNECT_SECONDS = 2.0
 _LONG_CONNECT_SECONDS = 20.0
+# A polled provider's burst limit may have to pass before the first answer.
+_POLL_SECONDS = 90.0
 _logger = get_logger("producer")
 _Running = asyncio.Task[None]
 
@@ -44,14 +47,16 @@ class Rules:
     Attributes:
         failover: When a feed counts as ill, and when as well.
         new_backoff: Makes a feed's waiting times.
-        slow_retry_seconds: Wait before a feed with a fault that trying can't mend is tried all the same.
-        retries_max: Failed attempts in a row after which an alert is raised.
+        slow_retry_seconds: Wait before a feed that trying does not seem to mend is tried all the same.
+        retries_max: Failed attempts in a row after which an alert is raised, and the feed is tried slowly.
+        channels: What is wanted of each feed.
     """
 
     failover: FailoverSettings
     new_backoff: Callable[[], Backoff]
     slow_retry_seconds: float
     retries_max: int
+    channels: Sequence[Channel] = ("trades",)
 
 
 class _Feed:
@@ -66,11 +71,16 @@ class _Feed:
             failures=rules.failover.failures,
             open_seconds=rules.failover.open_seconds,
             slow_retry_seconds=rules.slow_retry_seconds,
+            retries_max=rules.retries_max,
         )
         self.health = FeedHealth(patience, rules.new_backoff())
         self._reader = reader
         self.provider = make(self._on_state)
         reader.board.add(self.name, self)
+
+    @property
+    def supplies(self) -> bool:
+        return self.role == "active" and self.session is not None and self.session.watch.frames > 0
 
     @property
     def fault(self) -> Fault | None:
@@ -219,9 +229,12 @@ class FailoverReader:
         feed.session = None
         opened = feed.health.failed(fault, _now(), retry_after)
         feed.role = "open" if feed.health.breaker is Breaker.OPEN else "standby"
-        metrics.FEED_FAILURES.labels(feed.name).set(self.board.failures(feed.name))
         if opened:
             await self.tell(feed, "breaker_open", detail, fault=fault)
+        await self._count_failure(feed, detail)
+
+    async def _count_failure(self, feed: _Feed, detail: str) -> None:
+        metrics.FEED_FAILURES.labels(feed.name).set(self.board.failures(feed.name))
         if feed.health.failures == self._rules.retries_max:
             await self._raise_alert(feed, detail)
 
@@ -278,6 +291,7 @@ class FailoverReader:
                 fault, detail, retry_after = _cause(feed.name, running)
                 feed.health.failed(fault, _now(), retry_after)
                 await self.tell(feed, "breaker_open", detail, fault=fault)
+                await self._count_failure(feed, detail)
                 return False
         return True
 
@@ -296,12 +310,16 @@ class FailoverReader:
     def _new_session(self, feed: _Feed) -> Session:
         watch = SessionWatch(self._rules.failover, feed.baseline, began_at=_now())
         connect = _SHORT_CONNECT_SECONDS if len(self._feeds) > 1 else _LONG_CONNECT_SECONDS
-        return Session(feed.provider, self._queue, watch, self._newest_us, connect_seconds=connect)
+        capabilities = feed.provider.capabilities
+        if capabilities.polled:
+            connect = _POLL_SECONDS
+        bars_only = chosen_channels(self._rules.channels, capabilities) == {"bars"}
+        return Session(feed.provider, self._queue, watch, self._newest_us, connect_seconds=connect, bars_only=bars_only)
 
     async def _repeat_status(self) -> None:
         while True:
             for feed in self._feeds:
-                metrics.FEED_ROLE.labels(feed.name).set(self.board.role(feed.name) == "active")
+                metrics.FEED_ROLE.labels(feed.name).set(self.board.supplies(feed.name))
                 if (lag_ms := self.board.lag_ms(feed.name)) is not None:
                     metrics.FEED_LAG.labels(feed.name).set(lag_ms / 1_000)
                 await self._queue.put(self._event(feed, "status", "", self.board.fault(feed.name)))

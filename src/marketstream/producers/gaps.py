@@ -10,6 +10,7 @@ from contextlib import aclosing
 from marketstream.contracts.messages import FeedEvent, FeedGap, GapState
 from marketstream.domain.errors import FATAL_FAULTS, Fault, ProviderError
 from marketstream.domain.market import Tick
+from marketstream.domain.outcomes import Parsed
 from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock, Frame, Provider, Publisher
@@ -113,10 +114,10 @@ class GapFiller:
             pause = wait
             try:
                 async with self._turns:
-                    await self._fetch(hole)
-                looks += 1
-                reason = "the provider does not have them"
-                if not hole.missing:
+                    is_whole = await self._fetch(hole)
+                looks += is_whole
+                reason = "the provider does not have them" if is_whole else "the provider's history ends before them"
+                if is_whole and not hole.missing:
                     await self._end(hole, "closed", "")
                     return
                 if looks >= _LOOKS:
@@ -136,14 +137,20 @@ class GapFiller:
             wait = min(2 * wait, _LONGEST_WAIT_SECONDS)
         await self._end(hole, "unfillable", reason)
 
-    async def _fetch(self, hole: Hole) -> None:
-        """Takes one look at the provider's history; returns when Kafka has whatever it held."""
+    async def _fetch(self, hole: Hole) -> bool:
+        """Takes one look at the provider's history; returns when Kafka has whatever it held.
+
+        Returns:
+            Whether the history reaches to the hole's end yet. It does if it has the trade after the hole; where trades
+            are numbered, the numbers tell what is missing.
+        """
         if (hole.missing or 0) > self._settings.max_trades:
             raise _TooManyError
-        count = 0
+        count, is_whole = 0, hole.ranges is not None
         async with aclosing(self._pages(hole)) as pages:
             async for frame in pages:
                 count += len(frame.outcomes)
+                is_whole = is_whole or any(_is_past(hole, each) for each in frame.outcomes)
                 if count > 2 * self._settings.max_trades:
                     raise _TooManyError
                 await self._queue.put(Fetched(hole, frame))
@@ -152,6 +159,7 @@ class GapFiller:
         await mark.reached.wait()
         while await asyncio.to_thread(self._publisher.flush, _FLUSH_SECONDS):
             _logger.info("waiting for Kafka to take fetched trades", gap=hole.hole_id)
+        return is_whole
 
     def _find_source(self, hole: Hole) -> None:
         """Turns to another feed that carries the symbol, where the hole's own has no past trades."""
@@ -171,7 +179,7 @@ class GapFiller:
             )
         history = provider.history
         if hole.ranges is None:
-            sources = [history.trades_between(hole.symbol, hole.before[0], hole.after[0] + 1)]
+            sources = [history.trades_between(hole.symbol, hole.before[0], hole.after[0] + 1_000)]
         else:
             sources = [history.trades_numbered(hole.symbol, first, last) for first, last in hole.ranges]
         for source in sources:
@@ -194,6 +202,10 @@ class GapFiller:
         summary = f"{hole.symbol}: {state}, {hole.filled} fetched"
         event = FeedEvent(kind="gap", provider=hole.provider, detail=summary, time_us=now_us, gap=gap)
         await self._queue.put(event)
+
+
+def _is_past(hole: Hole, outcome: Parsed) -> bool:
+    return isinstance(outcome, Tick) and outcome.event_time_us // 1_000 >= hole.after[0] // 1_000
 
 
 def _hole_of(gap: FeedGap) -> Hole:

@@ -30,12 +30,14 @@ class Patience:
     Attributes:
         failures: Failed connections in a row that open the breaker.
         open_seconds: How long it is open the first time; each further time twice as long, up to 10 minutes.
-        slow_retry_seconds: Wait before a feed with a fault that trying can't mend is tried all the same.
+        slow_retry_seconds: Wait before a feed that trying does not seem to mend is tried all the same.
+        retries_max: Failed connections in a row after which it is tried slowly.
     """
 
     failures: int
     open_seconds: float
     slow_retry_seconds: float
+    retries_max: int
 
 
 class FeedHealth:
@@ -78,7 +80,7 @@ class FeedHealth:
         self.fault = fault
         self.failures += 1
         wait = self._backoff.failed()
-        if fault in FATAL_FAULTS:
+        if fault in FATAL_FAULTS or self.failures >= self._patience.retries_max:
             wait = max(wait, self._patience.slow_retry_seconds)
         self.retry_at = now + max(wait, retry_after_seconds or 0.0)
         was_open = self.breaker is Breaker.OPEN

@@ -29,6 +29,8 @@ from marketstream.providers.registry import create_provider
 from marketstream.providers.states import ignore_state
 from marketstream.settings import Settings
 
+# As long as topics keep messages: an open gap is not forgotten before.
+_GAPS_BACK_US = 7 * 86_400_000_000
 _logger = get_logger("producer")
 
 
@@ -80,6 +82,7 @@ def build_service(
         new_backoff=lambda: Backoff(ingest.backoff_initial_seconds, ingest.backoff_max_seconds, random.random),
         slow_retry_seconds=ingest.backoff_max_seconds,
         retries_max=ingest.retries_max,
+        channels=ingest.channels,
     )
     continuity = validator.continuity
     board = FeedBoard()
@@ -117,7 +120,7 @@ def resume_gaps(settings: Settings, service: ProducerService, now_us: int) -> No
         BusError: Kafka is away.
     """
     servers = settings.kafka.bootstrap_servers
-    gaps = read_gaps(servers, now_us - round(2 * settings.gaps.give_up_seconds * 1_000_000))
+    gaps = read_gaps(servers, now_us - _GAPS_BACK_US)
     still_open = [gap for gap in gaps if gap.state == "open" and gap.symbol in settings.symbols]
     service.filler.settle([gap for gap in gaps if gap.state != "open"])
     if still_open:

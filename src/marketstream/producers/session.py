@@ -12,13 +12,15 @@ from marketstream.domain.symbols import asset_class_of
 from marketstream.ports import Frame, Provider
 from marketstream.producers.items import SessionStarted
 from marketstream.producers.queue import FrameQueue
+from marketstream.producers.quiet import QuietSymbols
 from marketstream.producers.watch import SessionWatch
 
 _LOOK_SECONDS = 0.25
-_ASK_SECONDS = 2.0
+_ASK_SECONDS = 1.0
 _IN_FLIGHT_SECONDS = 0.5  # what REST knows already may be on its way to us
 _ROUNDING_US = 1_000  # REST may tell the time more finely than the stream
 _ASKED_SYMBOLS = 3
+_SWEEP_SECONDS = 5.0  # of all symbols one is asked about so often at most
 _BUFFER_SECONDS = 5.0
 _BUFFER_BYTES = 32 * 1024 * 1024
 _MINUTE = Interval.parse("1min")
@@ -37,6 +39,7 @@ class Session:
         watch: Judges what comes.
         newest_us: What has been taken so far.
         connect_seconds: How long connecting and subscribing may take together.
+        bars_only: Whether neither trades nor quotes come.
     """
 
     def __init__(
@@ -47,12 +50,15 @@ class Session:
         newest_us: NewestTime,
         *,
         connect_seconds: float,
+        bars_only: bool = False,
     ) -> None:
         self._provider = provider
         self._queue = queue
         self.watch = watch
         self._newest_us = newest_us
         self._connect_seconds = connect_seconds
+        self._bars_only = bars_only
+        self._quiet = QuietSymbols(watch.settings.symbol_silence_seconds)
         self._live = False
         self._kept: deque[tuple[float, Frame]] = deque()
         self._kept_bytes = 0
@@ -65,17 +71,16 @@ class Session:
             ProviderError: It broke, was refused, is silent or stale.
             OSError: The network failed.
         """
-        reading = asyncio.create_task(self._read())
-        looking = asyncio.create_task(self._look())
+        tasks = [asyncio.create_task(each) for each in (self._read(), self._look(), self._sweep())]
         try:
-            await asyncio.wait({reading, looking}, return_when=asyncio.FIRST_COMPLETED)
-            for task in (reading, looking):
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
                 if task.done():
                     task.result()
         finally:
-            for task in (reading, looking):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(reading, looking, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def go_live(self) -> None:
         """Takes over: the frames kept back go first."""
@@ -123,13 +128,27 @@ class Session:
         """Asks the provider's REST API whether anything happened that did not come."""
         quiet = self.watch.quiet_seconds(now)
         symbols = sorted(self._provider.symbols, key=lambda symbol: -(self._seen_us(symbol) or 0))[:_ASKED_SYMBOLS]
-        answers = [await self._is_missing_something(symbol) for symbol in symbols]
+        answers = await asyncio.gather(*map(self._is_missing_something, symbols))
         if True in answers:
             raise self._error(Fault.SILENT, f"silent for {quiet:.1f} s, though its REST API tells of newer trades")
         never_sleeps = any(asset_class_of(symbol) == "crypto" for symbol in self._provider.symbols)
-        if False not in answers and never_sleeps:
+        if False not in answers and never_sleeps and not self._bars_only:
             raise self._error(Fault.SILENT, f"silent for {quiet:.1f} s, and its REST API tells nothing")
         self.watch.excuse(now, quiet)
+
+    async def _sweep(self) -> None:
+        """Asks after single symbols that are quiet while others go on: one of a connection's many can die alone."""
+        while True:
+            await asyncio.sleep(_SWEEP_SECONDS)
+            if not (self._live and self.watch.frames and self._provider.capabilities.last_trade) or self._bars_only:
+                continue
+            newest = {symbol: self._newest_us(symbol) for symbol in self._provider.symbols}
+            symbol = self._quiet.next(newest, self._now())
+            if symbol is None:
+                continue
+            is_missing = await self._is_missing_something(symbol)
+            if self._quiet.answered(symbol, is_missing=is_missing is True, now=self._now()):
+                raise self._error(Fault.SILENT, f"{symbol} is silent, though its REST API tells of newer trades")
 
     async def _is_missing_something(self, symbol: str) -> bool | None:
         """Whether the provider knows of something newer than came here; None where it can't be asked."""
@@ -140,32 +159,32 @@ class Session:
             return None
         if told is None:
             return None
-        # Of a symbol that never came, only that it goes on trading proves anything.
+        # Of a symbol that never came, only that it goes on trading proves anything; for a whole bar, where bars come.
         seen = self._seen_us(symbol)
         before = self._told_before_us.setdefault(symbol, told) if seen is None else seen
-        if told <= before + _ROUNDING_US:
+        margin_us = _MINUTE.us if seen is None and self._bars_only else _ROUNDING_US
+        if told <= before + margin_us:
             return False
         await asyncio.sleep(_IN_FLIGHT_SECONDS)
-        return (self._seen_us(symbol) or before) + _ROUNDING_US < told
+        return (self._seen_us(symbol) or before) + margin_us < told
 
     def _seen_us(self, symbol: str) -> int | None:
         """What has come of a symbol: event time of its newest trade, or start of its newest bar."""
-        return self._newest_us(symbol) or self.watch.newest_bars_us.get(symbol)
+        return self.watch.newest_bars_us.get(symbol) if self._bars_only else self._newest_us(symbol)
 
     async def _told_us(self, symbol: str) -> int | None:
+        """The newest of what REST tells: a trade's time, or the start of a bar that is over since another has begun."""
         capabilities, history = self._provider.capabilities, self._provider.history
-        if capabilities.last_trade:
-            return await history.last_trade_us(symbol)
         seen = self._seen_us(symbol)
+        if capabilities.last_trade and (seen is None or not self._bars_only):
+            return await history.last_trade_us(symbol)
         if not capabilities.past_bars or seen is None:
             return None
-        newest = None
+        starts: set[int] = set()
         async with aclosing(history.bars(symbol, _MINUTE, seen, seen + _BARS_BACK_US)) as pages:
             async for page in pages:
-                for bar in page.outcomes:
-                    if isinstance(bar, Bar):
-                        newest = max(newest or 0, bar.start_us)
-        return newest
+                starts.update(bar.start_us for bar in page.outcomes if isinstance(bar, Bar))
+        return sorted(starts)[-2] if len(starts) > 1 else None
 
     def _error(self, fault: Fault, message: str) -> ProviderError:
         name = self._provider.name

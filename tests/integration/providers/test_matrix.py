@@ -270,6 +270,13 @@ async def test_bars(name: str) -> None:
         assert bar.volume == pytest.approx(sum(trade.size for trade in inside), rel=1e-12)
 
 
+@pytest.mark.parametrize("name", [name for name in having("bar") if name != "alpha_vantage"])
+async def test_a_pause_between_bars_is_no_silence(name: str) -> None:
+    async with producing(name, ingest={"channels": ["bars"]}, failover={"silence_seconds": 0.3}) as stand:
+        await stand.until(lambda: sum(bar.final for bar in stand.bars()) >= 4)
+        assert stand.events("disconnected") == []
+
+
 async def test_a_break() -> None:
     async with producing("fmp") as stand:
         await stand.until(lambda: len(stand.ticks()) > 50)

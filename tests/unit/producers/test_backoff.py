@@ -6,20 +6,20 @@ from marketstream.producers.backoff import Backoff
 
 
 def test_waits_double_up_to_the_maximum() -> None:
-    backoff = Backoff(1.0, 60.0, random=lambda: 1.0)
-    assert [backoff.failed() for _ in range(9)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
-    assert backoff.attempt == 10
+    backoff = Backoff(1.0, 60.0, random=lambda: 0.0)
+    assert [backoff.failed() for _ in range(8)] == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert backoff.attempt == 9
 
 
-@pytest.mark.parametrize(("chance", "wait"), [(0.0, 0.0), (0.25, 0.5), (0.5, 1.0)])
-def test_the_jitter_takes_the_whole_range(chance: float, wait: float) -> None:
+@pytest.mark.parametrize(("chance", "wait"), [(0.0, 2.0), (0.25, 2.5), (0.5, 3.0)])
+def test_the_jitter_adds_up_to_as_much_again(chance: float, wait: float) -> None:
     backoff = Backoff(1.0, 60.0, random=lambda: chance)
     backoff.failed()
     assert backoff.failed() == wait
 
 
 def test_a_healthy_connection_begins_anew() -> None:
-    backoff = Backoff(1.0, 60.0, random=lambda: 1.0)
+    backoff = Backoff(1.0, 60.0, random=lambda: 0.0)
     backoff.failed()
     backoff.failed()
     backoff.succeeded()

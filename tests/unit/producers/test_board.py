@@ -13,6 +13,7 @@ class Feed:
     fault: Fault | None = None
     lag_ms: float | None = None
     failures: int = 0
+    supplies: bool = False
 
 
 def board(*feeds: Feed) -> FeedBoard:
@@ -26,6 +27,11 @@ def test_who_supplies_any_group_is_active() -> None:
     assert board(Feed("standby"), Feed("active")).role("fmp") == "active"
     assert board(Feed("standby"), Feed("open")).role("fmp") == "open"
     assert board(Feed("open"), Feed("probing")).role("fmp") == "probing"
+
+
+def test_who_delivers_to_any_group_supplies() -> None:
+    assert board(Feed("standby"), Feed("active", supplies=True)).supplies("fmp")
+    assert not board(Feed("active")).supplies("fmp")
 
 
 def test_a_fault_of_any_group_is_told() -> None:

@@ -103,7 +103,7 @@ class MarketProvider(ScriptedProvider):
 class Stand:
     """Two feeds of one market, the service on them, and what came of it."""
 
-    def __init__(self, **failover: float) -> None:
+    def __init__(self, *, slow_retry_seconds: float = 60.0, **failover: float) -> None:
         self.market = Market()
         self.first, self.second = MarketProvider("first", self.market), MarketProvider("second", self.market)
         self.publisher = InMemoryPublisher()
@@ -111,7 +111,7 @@ class Stand:
         rules = Rules(
             failover=FailoverSettings(**{**patience, "open_seconds": 0.3, **failover}),  # type: ignore[arg-type]
             new_backoff=lambda: Backoff(0.01, 0.05, random=lambda: 1.0),
-            slow_retry_seconds=60.0,
+            slow_retry_seconds=slow_retry_seconds,
             retries_max=3,
         )
         clock, queue, continuity = FakeClock(NOW_US), FrameQueue(1_000), Continuity()
@@ -232,8 +232,18 @@ async def test_when_the_one_in_use_breaks_a_feed_on_trial_that_delivers_is_taken
     assert len(set(stand.numbers())) == len(stand.numbers())
 
 
+async def test_somebody_is_told_of_a_dead_feed_though_another_supplies() -> None:
+    stand = Stand(open_seconds=0.01)
+    stand.first.up = False
+    async with running(stand):
+        await stand.until(lambda: stand.publisher.values(ALERTS))
+        assert len(stand.numbers()) > 3
+    (alert,) = map(decode_alert, stand.publisher.values(ALERTS))
+    assert alert.subject == "first"
+
+
 async def test_after_many_failures_somebody_is_told_once_and_trying_goes_on() -> None:
-    stand = Stand()
+    stand = Stand(slow_retry_seconds=0.05)
     stand.first.up = stand.second.up = False
     async with running(stand):
         await stand.until(lambda: stand.first.opened > 5 and stand.second.opened > 5)

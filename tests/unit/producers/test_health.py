@@ -8,8 +8,8 @@ from marketstream.producers.health import Breaker, FeedHealth, Patience
 
 
 def health(*, failures: int = 3, open_seconds: float = 30.0) -> FeedHealth:
-    patience = Patience(failures=failures, open_seconds=open_seconds, slow_retry_seconds=60.0)
-    return FeedHealth(patience, Backoff(1.0, 60.0, random=lambda: 1.0))
+    patience = Patience(failures=failures, open_seconds=open_seconds, slow_retry_seconds=60.0, retries_max=7)
+    return FeedHealth(patience, Backoff(1.0, 60.0, random=lambda: 0.0))
 
 
 def test_failures_in_a_row_open_the_breaker() -> None:
@@ -24,7 +24,7 @@ def test_each_wait_is_twice_the_last() -> None:
     for _ in range(9):
         feed.failed(Fault.NETWORK, 0.0)
         waits.append(feed.retry_at)
-    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert waits == [1, 2, 4, 8, 16, 30, 60, 60, 60]  # from the seventh failure on it is tried slowly
 
 
 @pytest.mark.parametrize("fault", [Fault.SILENT, Fault.STALE, Fault.DAILY_QUOTA, Fault.BAD_KEY, Fault.BANNED])
