@@ -17,6 +17,7 @@ from marketstream.domain.errors import MarketstreamError
 from marketstream.domain.interval import Interval
 from marketstream.observability.logs import configure_logs
 from marketstream.producers.backfill.guards import LIVE_US
+from marketstream.launch.feeds import as_launched
 from marketstream.producers.backfill.request import BackfillRequest, Data
 from marketstream.producers.backfill.runner import Backfill, Outcome
 from marketstream.producers.backfill.state import Progress
@@ -48,7 +49,7 @@ def backfill(
 
     Ctrl-C stops it after the pages in hand; the same command goes on from there.
     """
-    settings = load_settings()
+    settings = as_launched(load_settings(), provider)
     configure_logs(settings.log_level, settings.log_format)
     request = _request(provider, symbols, (start, end), data, interval)
     console = Console(stderr=True, highlight=False)

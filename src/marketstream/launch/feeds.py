@@ -51,6 +51,19 @@ def remembered_feeds(data_dir: Path) -> Feeds:
     return _FEEDS.validate_json(path.read_bytes()) if path.exists() else ()
 
 
+def as_launched(settings: Settings, provider: str) -> Settings:
+    """The settings, with the bundled replay server's addresses where the platform takes this provider from it.
+
+    Where `auto` chose it, the history that goes with its made-up trades is that server's too.
+    """
+    for feed in remembered_feeds(settings.data_dir):
+        if feed.provider == provider and feed.bundled:
+            endpoint = getattr(settings, provider)
+            urls = {"websocket_url": feed.websocket_url, "rest_url": feed.rest_url}
+            return settings.model_copy(update={provider: endpoint.model_copy(update=urls)})
+    return settings
+
+
 def feed_environment(feeds: Feeds) -> dict[str, str]:
     """The variables that make a process take exactly these feeds."""
     environment = {"MARKETSTREAM_PROVIDERS": ",".join(feed.provider for feed in feeds)}

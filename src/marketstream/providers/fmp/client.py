@@ -33,6 +33,7 @@ CAPABILITIES = Capabilities(
     past_bars=True,
     last_trade=True,
 )
+_QUOTED_ONLY = {"forex", "commodity"}
 _ADVICE = {
     Fault.BAD_KEY: "; check MARKETSTREAM_FMP__API_KEY and whether its plan has WebSockets",
     Fault.PLAN: "; check what the plan covers",
@@ -106,7 +107,7 @@ class FmpProvider:
 
     def _wanted(self, outcome: Parsed) -> bool:
         if isinstance(outcome, Quote):
-            return "quotes" in self._channels
+            return "quotes" in self._channels or outcome.asset_class in _QUOTED_ONLY
         return not isinstance(outcome, Tick | Cancel) or "trades" in self._channels
 
     async def _heed(self, socket: FeedSocket, answer: Answer, symbols: tuple[str, ...]) -> None:
