@@ -15,9 +15,9 @@ from marketstream.commands.backfill_views import made_view
 from marketstream.commands.times import TIME_HELP, parse_time, time_text
 from marketstream.domain.errors import MarketstreamError
 from marketstream.domain.interval import Interval
+from marketstream.launch.feeds import as_launched
 from marketstream.observability.logs import configure_logs
 from marketstream.producers.backfill.guards import LIVE_US
-from marketstream.launch.feeds import as_launched
 from marketstream.producers.backfill.request import BackfillRequest, Data
 from marketstream.producers.backfill.runner import Backfill, Outcome
 from marketstream.producers.backfill.state import Progress

@@ -7,8 +7,10 @@ Required, and what each must give:
 - `config.py`: a frozen dataclass with `of(endpoint, settings)`: the address, the symbols in the provider's own
   spelling, and the provider's limits as named fields.
 - `client.py`: a class with `name`, `capabilities`, `symbols`, `history` and `stream()` (the port
-  `marketstream.ports.Provider`), and `create(…)`, which the registry calls. The constructor opens nothing; `stream()` never reconnects.
+  `marketstream.ports.Provider`), and `create(…)`, which the registry calls. The constructor opens nothing; `stream()`
+  never reconnects.
 
-Optional: `history.py`, a `History` where the provider has a REST API (`NoHistory` otherwise); subscription in batches, several connections (`providers.merge`), a key (`SocketConfig.secret`), a heartbeat
-of the provider's own beside WebSocket pings, which the library sends and answers.
+Optional: `history.py`, a `History` where the provider has a REST API (`NoHistory` otherwise); subscription in batches,
+several connections (`providers.merge`), a key (`SocketConfig.secret`), a heartbeat of its own beside WebSocket
+pings, which the library sends and answers.
 """
