@@ -20,7 +20,7 @@ SHORT = IndicatorParameters(
     macd_slow=4,
     macd_signal=2,
     bollinger=4,
-    vwap=3,
+    vwap=2,
     atr=3,
     volume_ratio=2,
     volatility=3,
@@ -138,7 +138,7 @@ def test_volumes_in_another_unit_change_nothing(bars: list[Bar], exponent: int) 
 @given(bars=bar_series(least=10))
 def test_values_stay_where_they_must(bars: list[Bar]) -> None:
     for at, values in enumerate(closed(bars)):
-        window = bars[max(0, at - 2) : at + 1]
+        window = bars[max(0, at - 1) : at + 1]
         assert set(values) <= set(SHORT.names)
         assert all(map(isfinite, values.values()))
         assert 0 <= values.get("rsi_3", 50) <= 100

@@ -28,7 +28,7 @@ class History:
 
     def __init__(self, parameters: IndicatorParameters) -> None:
         self._limits = (
-            max(*parameters.sma, parameters.bollinger),
+            max((*parameters.sma, parameters.bollinger)),
             max(parameters.volume_ratio + 1, parameters.vwap),
             parameters.vwap,
             parameters.volatility,

@@ -153,6 +153,24 @@ def test_a_session_not_seen_from_its_open_has_no_vwap() -> None:
     assert at_open.close(price_bar(10, 60.0))["vwap_session"] == 60
 
 
+def test_what_is_known_to_be_complete_stays_known_when_a_bar_is_revised() -> None:
+    one = IndicatorCalculator(SHORT, OneSession(Session(10 * MINUTE_US, 20 * MINUTE_US)))
+    one.close(price_bar(11, 50.0))
+    one.close(price_bar(12, 60.0))
+    one.warm([], complete_since_us=10 * MINUTE_US)
+    assert one.preview(price_bar(13, 70.0))["vwap_session"] == 60
+    assert one.close(price_bar(12, 70.0, revision=1))["vwap_session"] == 60
+    assert one.close(price_bar(13, 60.0))["vwap_session"] == 60
+
+
+def test_moving_averages_may_be_left_out() -> None:
+    one = calculator(replace(SHORT, sma=(), ema=()))
+    one.warm(FOUR)
+    assert {name.split("_")[0] for name in one.close(FOUR[3])} == {
+        *("rsi", "macd", "bollinger", "vwap", "atr", "volume", "volatility")
+    }
+
+
 def test_the_sessions_vwap_counts_its_own_bars_only() -> None:
     one = IndicatorCalculator(SHORT, OneSession(Session(10 * MINUTE_US, 20 * MINUTE_US)))
     told = {at: one.close(price_bar(at, 10.0 * at)).get("vwap_session") for at in (8, 9, 10, 12, 19, 20, 21)}
