@@ -107,8 +107,8 @@ def platform(tmp_path, provider, pytestconfig):
             "REPLAY__ADMIN": "true",
         },
     )
-    at = f"127.0.0.1:{platform.environment['MARKETSTREAM_REPLAY__PORT']}{PATHS[provider]}"
-    platform.environment[f"MARKETSTREAM_{provider.upper()}__WEBSOCKET_URL"] = f"ws://{at}"
+    at = f"127.0.0.1:{platform.environment['MARKETSTREAM_REPLAY__PORT']}"
+    platform.environment[f"MARKETSTREAM_{provider.upper()}__WEBSOCKET_URL"] = f"ws://{at}{PATHS[provider]}"
     platform.environment[f"MARKETSTREAM_{provider.upper()}__REST_URL"] = f"http://{at}"
     with platform:
         yield platform
