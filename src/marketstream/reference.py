@@ -22,6 +22,7 @@ _MADE = "<!-- Made by `python -m marketstream.reference`; change the code, not t
 _KEYS = {
     "tick_data": "symbol",
     "aggregated_data": "symbol",
+    "technical_indicators": "symbol",
     "quote_data": "symbol",
     "trade_cancels": "symbol",
     "provider_bars": "symbol",
@@ -100,14 +101,14 @@ def _default(value: Any) -> str:
         return "none"
     if isinstance(value, bool):
         return f"`{str(value).lower()}`"
-    return f"`{','.join(value)}`" if isinstance(value, list) else f"`{value}`"
+    return f"`{','.join(map(str, value))}`" if isinstance(value, list | tuple) else f"`{value}`"
 
 
 def _type(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
-    if origin is list:
+    if origin in (list, tuple):
         return f"list of {_type(arguments[0])}"
     if origin is dict:
         return "JSON object"

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
@@ -237,6 +237,45 @@ class StreamingSettings(Section):
         return [interval.name for interval in intervals]
 
 
+class IndicatorSettings(Section):
+    """How many bars each technical indicator looks at; the names are those of `IndicatorParameters`."""
+
+    sma: Annotated[tuple[int, ...], NoDecode] = Field(
+        default=(20, 50, 200), description="simple moving averages of the close; `,` for none"
+    )
+    ema: Annotated[tuple[int, ...], NoDecode] = Field(
+        default=(12, 20, 26, 50), description="exponential moving averages of the close; `,` for none"
+    )
+    rsi: int = Field(default=14, ge=2, description="Wilder's relative strength index")
+    macd_fast: int = Field(default=12, ge=1, description="the faster of MACD's averages")
+    macd_slow: int = Field(default=26, ge=2, validate_default=True, description="the slower one; above the faster")
+    macd_signal: int = Field(default=9, ge=1, description="the average of their difference")
+    bollinger: int = Field(default=20, ge=2, description="Bollinger bands")
+    bollinger_deviations: float = Field(
+        default=2.0, gt=0, allow_inf_nan=False, description="standard deviations from the bands' middle to their edges"
+    )
+    vwap: int = Field(default=20, ge=1, description="rolling volume-weighted average price")
+    atr: int = Field(default=14, ge=1, description="Wilder's average true range")
+    volume_ratio: int = Field(default=20, ge=1, description="bars before, whose mean volume is compared with")
+    volatility: int = Field(default=20, ge=2, description="log returns whose standard deviation is told")
+
+    _split_periods = field_validator("sma", "ema", mode="before")(_split)
+
+    @field_validator("sma", "ema")
+    @classmethod
+    def _different_periods(cls, periods: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(periods)) < len(periods) or any(period < 1 for period in periods):
+            raise ValueError("name different periods of at least 1, such as 20,50,200")
+        return periods
+
+    @field_validator("macd_slow")
+    @classmethod
+    def _slower(cls, slow: int, others: ValidationInfo) -> int:
+        if others.data.get("macd_fast", 0) >= slow:
+            raise ValueError("macd_slow must be above macd_fast, such as 26 and 12")
+        return slow
+
+
 class WriterSettings(Section):
     """How the store writers batch."""
 
@@ -351,6 +390,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     influx: InfluxSettings = InfluxSettings()
     streaming: StreamingSettings = StreamingSettings()
+    indicators: IndicatorSettings = IndicatorSettings()
     writers: WriterSettings = WriterSettings()
     serving: ServingSettings = ServingSettings()
     observability: ObservabilitySettings = ObservabilitySettings()

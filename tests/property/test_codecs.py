@@ -9,6 +9,7 @@ from jsonschema import Draft202012Validator
 from marketstream.contracts import messages
 from marketstream.contracts.messages import DeadLetter, FeedEvent
 from marketstream.contracts.schema_files import generate
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.domain.outcomes import Reason, Rejected
@@ -60,6 +61,8 @@ def bars(draw: st.DrawFn) -> Bar:
     )
 
 
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+INDICATORS = st.builds(Indicators.of, bars(), st.dictionaries(NAMES, FINITE, max_size=25))
 DEAD_LETTERS = st.builds(
     Rejected,
     raw=st.binary(max_size=2_000) | st.text(st.characters(exclude_categories=["Cs"])).map(str.encode),
@@ -77,7 +80,9 @@ FEED_EVENTS = st.builds(
     time_us=INT64,
     attempt=st.integers(1, 10_000),
 )
-SCHEMAS = {topic: Draft202012Validator(generate(topic)) for topic in ("tick_data", "aggregated_data")}
+SCHEMAS = {
+    topic: Draft202012Validator(generate(topic)) for topic in ("tick_data", "aggregated_data", "technical_indicators")
+}
 
 
 @given(TICKS)
@@ -92,6 +97,13 @@ def test_a_bar_comes_back_bit_by_bit(bar: Bar) -> None:
     encoded = messages.encode(bar)
     assert messages.decode_bar(encoded) == bar
     SCHEMAS["aggregated_data"].validate(json.loads(encoded))
+
+
+@given(INDICATORS)
+def test_indicators_come_back_bit_by_bit(indicators: Indicators) -> None:
+    encoded = messages.encode(indicators)
+    assert messages.decode_indicators(encoded) == indicators
+    SCHEMAS["technical_indicators"].validate(json.loads(encoded))
 
 
 @given(DEAD_LETTERS)

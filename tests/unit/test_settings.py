@@ -113,6 +113,12 @@ def test_a_secret_shows_in_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
         ("STREAMING__INTERVALS", ","),
         ("INGEST__ALLOWED_LATENESS_SECONDS", "-1"),
         ("LAUNCH", "cloud"),
+        ("INDICATORS__SMA", "20,20"),
+        ("INDICATORS__EMA", "12,0"),
+        ("INDICATORS__EMA", "twelve"),
+        ("INDICATORS__RSI", "1"),
+        ("INDICATORS__MACD_SLOW", "12"),
+        ("INDICATORS__BOLLINGER_DEVIATIONS", "nan"),
         ("POSTGRES__WRITER_PASSWORD__X", "secret-value"),
     ],
 )
@@ -123,6 +129,12 @@ def test_a_wrong_setting_is_named(name: str, value: str, monkeypatch: pytest.Mon
     with pytest.raises(ConfigurationError, match=f"MARKETSTREAM_{variable[0]}") as caught:
         load_settings()
     assert "secret-value" not in str(caught.value)
+
+
+def test_the_faster_average_alone_can_be_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETSTREAM_INDICATORS__MACD_FAST", "26")
+    with pytest.raises(ConfigurationError, match=r"MACD_SLOW: .*macd_slow must be above macd_fast"):
+        load_settings()
 
 
 def test_a_section_given_as_one_value_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,13 @@
 """Redis keys and their lifetimes. Values are the JSON of the matching Kafka message.
 
 `latest_price:{symbol}` string · `ticks:{symbol}` list, newest first · `aggregated:{symbol}:{interval}` string ·
-`message_count:{symbol}` integer · `latest_quote:{symbol}` string.
+`message_count:{symbol}` integer · `latest_quote:{symbol}` string · `indicators:{symbol}` hash by interval.
 """
 
 LATEST_PRICE_SECONDS = 60
 LATEST_QUOTE_SECONDS = 60
 BAR_SECONDS = 300
+INDICATOR_SECONDS = 300
 MESSAGE_COUNT_SECONDS = 60
 TICKS_KEPT = 1_000
 
@@ -34,3 +35,8 @@ def message_count(symbol: str) -> str:
 def latest_quote(symbol: str) -> str:
     """Newest quote of a symbol."""
     return f"latest_quote:{symbol}"
+
+
+def indicators(symbol: str) -> str:
+    """Indicators of a symbol's newest bar, by interval."""
+    return f"indicators:{symbol}"

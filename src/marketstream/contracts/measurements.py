@@ -2,4 +2,5 @@
 
 TICKS = "tick_metrics"
 BARS = "aggregated_metrics"
+INDICATORS = "technical_indicators"
 LATENCY = "latency_metrics"

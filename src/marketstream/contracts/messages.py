@@ -11,6 +11,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from marketstream.domain.errors import Fault
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.market import Bar, Cancel, Quote, Tick
 from marketstream.domain.outcomes import Reason, Rejected
 
@@ -200,6 +201,7 @@ MESSAGES: dict[str, type] = {
     "quote": Quote,
     "cancel": Cancel,
     "bar": Bar,
+    "indicators": Indicators,
     "dead_letter": DeadLetter,
     "dead_letter_mark": DeadLetterMark,
     "feed_event": FeedEvent,
@@ -210,13 +212,16 @@ _TICK: TypeAdapter[Tick] = SCHEMAS["tick"]
 _QUOTE: TypeAdapter[Quote] = SCHEMAS["quote"]
 _CANCEL: TypeAdapter[Cancel] = SCHEMAS["cancel"]
 _BAR: TypeAdapter[Bar] = SCHEMAS["bar"]
+_INDICATORS: TypeAdapter[Indicators] = SCHEMAS["indicators"]
 _DEAD_LETTER: TypeAdapter[DeadLetter] = SCHEMAS["dead_letter"]
 _DEAD_LETTER_MARK: TypeAdapter[DeadLetterMark] = SCHEMAS["dead_letter_mark"]
 _FEED_EVENT: TypeAdapter[FeedEvent] = SCHEMAS["feed_event"]
 _ALERT: TypeAdapter[Alert] = SCHEMAS["alert"]
 
 
-def encode(message: Tick | Quote | Cancel | Bar | DeadLetter | DeadLetterMark | FeedEvent | Alert) -> bytes:
+def encode(
+    message: Tick | Quote | Cancel | Bar | Indicators | DeadLetter | DeadLetterMark | FeedEvent | Alert,
+) -> bytes:
     """JSON of any message type."""
     return orjson.dumps(message)
 
@@ -255,6 +260,15 @@ def decode_bar(value: bytes) -> Bar:
         ValueError: The bytes are no valid bar.
     """
     return _BAR.validate_json(value)
+
+
+def decode_indicators(value: bytes) -> Indicators:
+    """Reads a `technical_indicators` message.
+
+    Raises:
+        ValueError: The bytes are no valid indicators.
+    """
+    return _INDICATORS.validate_json(value)
 
 
 def decode_dead_letter(value: bytes) -> DeadLetter:

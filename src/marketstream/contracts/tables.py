@@ -2,6 +2,7 @@
 
 TICKS = "tick_data"
 BARS = "aggregated_data"
+INDICATORS = "technical_indicators"
 FEEDS = "feeds"
 FEED_GAPS = "feed_gaps"
 FEED_EVENTS = "feed_events"

@@ -11,6 +11,7 @@ DEAD_LETTER_MARKS = "dead_letter_marks"
 FEED_EVENTS = "feed_events"
 ALERTS = "alerts"
 BARS_PREFIX = "aggregated_data_"
+INDICATORS = "technical_indicators"
 
 # What the producer writes.
 INGEST_TOPICS = (TICKS, QUOTES, CANCELS, PROVIDER_BARS, DEAD_LETTERS, FEED_EVENTS, ALERTS)
@@ -25,4 +26,4 @@ def bars_topic(interval: Interval) -> str:
 
 def all_topics(intervals: tuple[Interval, ...]) -> tuple[str, ...]:
     """Every topic the platform needs for these bar intervals."""
-    return (*INGEST_TOPICS, DEAD_LETTER_MARKS, *map(bars_topic, intervals))
+    return (*INGEST_TOPICS, DEAD_LETTER_MARKS, *map(bars_topic, intervals), INDICATORS)

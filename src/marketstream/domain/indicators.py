@@ -7,6 +7,8 @@ from typing import Self
 
 from marketstream.domain.market import Bar
 
+_INT64 = 2**63
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Indicators:
@@ -27,7 +29,7 @@ class Indicators:
         provider: Who made the bar; None for one made here from trades.
 
     Raises:
-        ValueError: A value is not finite.
+        ValueError: A value is not finite, or an integer is beyond 64 bits.
     """
 
     symbol: str
@@ -44,8 +46,11 @@ class Indicators:
     provider: str | None = None
 
     def __post_init__(self) -> None:
-        if not all(map(isfinite, self.values.values())):
+        if not (isfinite(self.close) and all(map(isfinite, self.values.values()))):
             raise ValueError("an indicator's value is not finite")
+        times = (self.start_us, self.end_us, self.last_event_time_us, self.last_received_time_us)
+        if not -_INT64 <= min(*times, self.trade_count) <= max(*times, self.trade_count, self.revision) < _INT64:
+            raise ValueError("an integer is beyond 64 bits")
 
     @classmethod
     def of(cls, bar: Bar, values: Mapping[str, float]) -> Self:

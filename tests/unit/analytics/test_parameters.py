@@ -3,6 +3,7 @@
 import pytest
 
 from marketstream.analytics.parameters import IndicatorParameters
+from marketstream.settings import IndicatorSettings
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,14 @@ from marketstream.analytics.parameters import IndicatorParameters
 def test_impossible_periods_are_refused(wrong: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         IndicatorParameters(**wrong)
+
+
+def test_the_settings_are_the_parameters() -> None:
+    made = IndicatorParameters(**IndicatorSettings().model_dump())
+    assert made == IndicatorParameters()
+    assert made.fingerprint == IndicatorParameters().fingerprint
+    changed = IndicatorSettings(sma="7,9", ema=",", rsi=5)
+    assert IndicatorParameters(**changed.model_dump()) == IndicatorParameters(sma=(7, 9), ema=(), rsi=5)
 
 
 def test_names_follow_the_periods() -> None:

@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from marketstream.contracts import messages, schema_files
 from marketstream.contracts.messages import Alert, DeadLetter, FeedEvent, FeedGap
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.market import Bar, Cancel, Quote, Tick
 from marketstream.domain.outcomes import Reason, Rejected
 
@@ -53,6 +54,7 @@ def rejected(raw: bytes, **changes: object) -> Rejected:
 EXAMPLES = {
     "tick_data": TICK,
     "aggregated_data": BAR,
+    "technical_indicators": Indicators.of(BAR, {"sma_20": 1.25, "rsi_14": 50.0}),
     "dead_letter_queue": DeadLetter.of(rejected(b"{", symbol="IBM")),
     "dead_letter_marks": messages.DeadLetterMark(letter_id="0:7", published=1, already_there=0, time_us=1),
     "feed_events": FeedEvent(
@@ -145,6 +147,7 @@ def test_what_is_no_message_is_refused_by_every_decoder(value: bytes) -> None:
     for decode in (
         messages.decode_tick,
         messages.decode_bar,
+        messages.decode_indicators,
         messages.decode_dead_letter,
         messages.decode_feed_event,
     ):
@@ -162,6 +165,30 @@ def test_a_bar_upside_down_is_refused() -> None:
     encoded = messages.encode(BAR).replace(b'"low":0.5', b'"low":1.8')
     with pytest.raises(ValueError, match="low <= open"):
         messages.decode_bar(encoded)
+
+
+def test_indicators_on_the_wire() -> None:
+    assert json.loads(messages.encode(EXAMPLES["technical_indicators"])) == {
+        "symbol": "BTCUSDT",
+        "interval": "1min",
+        "start_us": 1_700_000_040_000_000,
+        "end_us": 1_700_000_100_000_000,
+        "final": True,
+        "revision": 0,
+        "trade_count": 4,
+        "close": 1.5,
+        "last_event_time_us": 1_700_000_099_000_000,
+        "last_received_time_us": 1_700_000_099_500_000,
+        "values": {"sma_20": 1.25, "rsi_14": 50.0},
+        "provider": None,
+    }
+
+
+@pytest.mark.parametrize("value", [b"1e999", b"NaN", b"null", b"[1.0]"])
+def test_an_indicator_that_is_no_number_is_refused(value: bytes) -> None:
+    encoded = messages.encode(EXAMPLES["technical_indicators"]).replace(b"1.25", value)
+    with pytest.raises(ValueError, match="validation error"):
+        messages.decode_indicators(encoded)
 
 
 def test_a_field_of_a_newer_version_is_passed_over() -> None:

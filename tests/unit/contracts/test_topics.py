@@ -19,6 +19,7 @@ def test_topics_are_named_by_interval() -> None:
         "aggregated_data_10s",
         "aggregated_data_1min",
         "aggregated_data_15min",
+        "technical_indicators",
     )
     assert bars_topic(Interval.parse("300s")) == "aggregated_data_5min"
 
@@ -29,3 +30,4 @@ def test_cache_keys() -> None:
     assert cache_keys.bar("IBM", "5min") == "aggregated:IBM:5min"
     assert cache_keys.message_count("IBM") == "message_count:IBM"
     assert cache_keys.latest_quote("IBM") == "latest_quote:IBM"
+    assert cache_keys.indicators("IBM") == "indicators:IBM"

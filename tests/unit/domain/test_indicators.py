@@ -23,3 +23,9 @@ def test_everything_that_says_which_bar_it_was_is_copied(bar) -> None:
 def test_a_value_that_is_not_finite_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="not finite"):
         Indicators.of(BAR, {"rsi_14": value})
+
+
+@pytest.mark.parametrize("name", ["start_us", "trade_count", "revision"])
+def test_an_integer_no_store_can_hold_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="64 bits"):
+        replace(Indicators.of(BAR, {}), **{name: 2**63})
