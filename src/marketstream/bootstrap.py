@@ -6,14 +6,15 @@ is run, so that one process never pays for another's libraries.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from marketstream.settings import Settings
+from marketstream.settings import PostgresSettings, Settings
 
 if TYPE_CHECKING:
     from marketstream.contracts.dead_letters import DeadLetterDesk
-    from marketstream.ports import Clock, KnownTrades, Provider
+    from marketstream.ports import Clock, KnownTrades, MarketReader, Provider
     from marketstream.producers.backfill.request import BackfillRequest
     from marketstream.producers.backfill.runner import Backfill
     from marketstream.producers.dead_letters.reinjection import Reinjector
@@ -26,6 +27,13 @@ if TYPE_CHECKING:
 def run_producer(settings: Settings) -> None:
     """Provider to `tick_data`."""
     from marketstream.producers.main import run
+
+    run(settings)
+
+
+def run_closer(settings: Settings) -> None:
+    """Bars to final bars."""
+    from marketstream.streaming.closer import run_closer as run
 
     run(settings)
 
@@ -259,6 +267,23 @@ def observed(process: str, settings: Settings) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True, slots=True)
+class BarArchive:
+    """Opens PostgreSQL's bars wherever it is called: what Spark's workers are sent.
+
+    Attributes:
+        postgres: Where it is.
+    """
+
+    postgres: PostgresSettings
+
+    def __call__(self) -> "MarketReader":
+        """A reader of one connection that rather gives up than keeps a query waiting; it connects when first asked."""
+        from marketstream.storage.timescale.reader import TimescaleReader
+
+        return TimescaleReader(self.postgres, pool_size=1, statement_seconds=2.0)
+
+
 def submit_job(job: str, settings: Settings) -> None:
     """A Spark job, through spark-submit."""
     from marketstream.streaming.submit import submit
@@ -276,6 +301,7 @@ def create_topics(settings: Settings) -> list[str]:
 
 PROCESSES: dict[str, Callable[[Settings], None]] = {
     "producer": run_producer,
+    "closer": run_closer,
     "redis-writer": run_redis_writer,
     "timescale-writer": run_timescale_writer,
     "influx-writer": run_influx_writer,

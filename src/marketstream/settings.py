@@ -213,7 +213,7 @@ class InfluxSettings(Section):
 
 
 class StreamingSettings(Section):
-    """The Spark query that makes bars."""
+    """The Spark queries that make bars and indicators."""
 
     trigger: str = Field(default="realtime", description="`realtime`, or a micro-batch interval such as `1 second`")
     realtime_checkpoint_seconds: int = Field(
@@ -224,7 +224,18 @@ class StreamingSettings(Section):
     driver_memory_mb: int = Field(default=1_024, ge=512, description="heap of Spark's driver")
     shuffle_partitions: int = Field(default=1, ge=1, le=256, description="of the query; each takes a slot")
     state_rows_max: int = Field(default=5_000_000, ge=1_000, description="bars in state before old ones are shed")
-    ui_port: Port = Field(default=4040, description="Spark's own page")
+    ui_port: Port = Field(default=4040, description="Spark's own page of the bars job")
+    indicators_trigger: str = Field(
+        default="1 second", description="how often indicators follow the bars; `0 seconds` for as often as possible"
+    )
+    indicators_memory_mb: int = Field(default=512, ge=384, description="heap of the indicators job's driver")
+    indicators_ui_port: Port = Field(default=4041, description="Spark's own page of the indicators job")
+    idle_grace_seconds: float = Field(
+        default=1.0,
+        gt=0,
+        le=3_600,
+        description="how much longer than the allowed lateness a silent symbol is waited for before its bars are final",
+    )
 
     _split_intervals = field_validator("intervals", mode="before")(_split)
 

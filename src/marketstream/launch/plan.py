@@ -94,6 +94,7 @@ def _processes(settings: Settings, feeds: Feeds, *, has_jars: bool) -> list[Serv
     return [
         *([_replay(settings)] if replayed else []),
         _bars(settings, after=("topics",) if has_jars else ("topics", "jars")),
+        _process("closer", after=("topics",)),
         _process("redis-writer", after=("topics", "redis")),
         _process("timescale-writer", after=("topics", "migrations")),
         _process("influx-writer", after=("topics", "influxdb"), optional=True),

@@ -33,6 +33,17 @@ FEED_FAILURES = Gauge(
 )
 SWITCHES = Counter("marketstream_feed_switches_total", "Times this feed took over", ["provider", "kind"])
 
+BARS_FINAL = Counter(
+    "marketstream_bars_final_total", "Final bars published, and what made them final", ["interval", "cause"]
+)
+BARS_REOPENED = Counter("marketstream_bars_reopened_total", "Final bars that a later trade changed")
+BARS_OPEN = Gauge("marketstream_bars_open", "Bars that are not final", multiprocess_mode="livesum")
+BARS_BEHIND = Gauge(
+    "marketstream_bars_behind_seconds",
+    "How much later than the trades in its bars a symbol's newest trade was received, at most",
+    multiprocess_mode="livemax",
+)
+
 WRITTEN = Counter("marketstream_written_total", "Messages stored", ["writer", "topic"])
 WRITE_SECONDS = Histogram(
     "marketstream_write_seconds",

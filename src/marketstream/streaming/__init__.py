@@ -1,1 +1,1 @@
-"""Stage 2: Spark turns ticks into bars. The only place that imports Spark."""
+"""Stage 2: Spark turns ticks into bars, and the closer says when they are final. The only place that imports Spark."""

@@ -1,0 +1,112 @@
+"""What the closer knows of each symbol: its open bars, how far its time has come, and the same as JSON."""
+
+from typing import Any
+
+import orjson
+
+NEVER_US = 2**63 - 1
+
+
+class OpenBar:
+    """A bar that is not final, in its newest version.
+
+    Attributes:
+        value: The version's message.
+        trade_count: Its number of trades.
+        end_us: First microsecond after the bar.
+        revision: What its next final gets.
+        late: Whether it was past already when its first change came, as with trades that were fetched.
+        ready_at: When its final may go out (steady clock, in s); None while its time has not passed.
+    """
+
+    __slots__ = ("end_us", "late", "ready_at", "revision", "trade_count", "value")
+
+    def __init__(self, value: bytes, trade_count: int, end_us: int, revision: int) -> None:
+        self.value = value
+        self.trade_count = trade_count
+        self.end_us = end_us
+        self.revision = revision
+        self.late = False
+        self.ready_at: float | None = None
+
+
+class Series:
+    """One symbol's bars of one interval.
+
+    Attributes:
+        newest_us: Event time of the newest trade in any of them.
+        open: Those that are not final, by start.
+        next_due_us: The event time at which the next of them is past; never later than that.
+    """
+
+    __slots__ = ("newest_us", "next_due_us", "open")
+
+    def __init__(self) -> None:
+        self.newest_us = 0
+        self.next_due_us = NEVER_US
+        self.open: dict[int, OpenBar] = {}
+
+
+class Symbol:
+    """What is known of one symbol.
+
+    Attributes:
+        series: Its bars, by interval.
+        arrived_at: When anything of it was last read (steady clock, in s).
+        ticks_received_us: When the newest of its trades on `tick_data` was received.
+        bars_received_us: When the newest of the trades in its bars was received.
+        newest_us: Event time of the newest trade in its bars.
+        changed: Whether any of this has changed since it was last saved.
+    """
+
+    __slots__ = ("arrived_at", "bars_received_us", "changed", "newest_us", "series", "ticks_received_us")
+
+    def __init__(self, arrived_at: float) -> None:
+        self.series: dict[str, Series] = {}
+        self.arrived_at = arrived_at
+        self.ticks_received_us = 0
+        self.bars_received_us = 0
+        self.newest_us = 0
+        self.changed = False
+
+    @property
+    def complete(self) -> bool:
+        """Whether every trade on `tick_data` is in the bars."""
+        return self.bars_received_us >= self.ticks_received_us
+
+    def dump(self) -> bytes:
+        """As JSON, without what only this process's clock knows."""
+        series = {
+            interval: {
+                "newest_us": each.newest_us,
+                "open": [
+                    [start_us, bar.value.decode(), bar.trade_count, bar.end_us, bar.revision]
+                    for start_us, bar in each.open.items()
+                ],
+            }
+            for interval, each in self.series.items()
+        }
+        return orjson.dumps(
+            {"ticks_received_us": self.ticks_received_us, "bars_received_us": self.bars_received_us, "series": series}
+        )
+
+    @classmethod
+    def load(cls, dumped: bytes, now: float) -> "Symbol":
+        """What `dump` wrote.
+
+        Args:
+            dumped: From `dump`.
+            now: Counts as its last arrival (steady clock, in s).
+        """
+        fields: dict[str, Any] = orjson.loads(dumped)
+        symbol = cls(now)
+        symbol.ticks_received_us = fields["ticks_received_us"]
+        symbol.bars_received_us = fields["bars_received_us"]
+        for interval, dumped_series in fields["series"].items():
+            series = symbol.series[interval] = Series()
+            series.newest_us = dumped_series["newest_us"]
+            symbol.newest_us = max(symbol.newest_us, series.newest_us)
+            series.next_due_us = 0  # looked at once, which finds the true one
+            for start_us, value, trade_count, end_us, revision in dumped_series["open"]:
+                series.open[start_us] = OpenBar(value.encode(), trade_count, end_us, revision)
+        return symbol

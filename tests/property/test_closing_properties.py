@@ -1,0 +1,116 @@
+"""However messages are interleaved, cut into batches and interrupted by crashes: the same finals, each once."""
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from closing import SECOND_US, START_US, bars_of, in_time, provisional, trade
+from marketstream.contracts.messages import decode_bar, encode
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar
+from marketstream.streaming.closing import BarCloser, Closed, ClosingRules
+from marketstream.streaming.closing_state import Symbol
+
+LATENESS_SECONDS = 4
+RULES = ClosingRules(LATENESS_SECONDS, grace_seconds=1.0, settle_seconds=0.0)
+INTERVALS = (Interval.parse("1s"), Interval.parse("10s"), Interval.parse("1min"))
+NEVER_US = 2**62
+
+seconds = st.lists(st.integers(0, 100), min_size=1, max_size=40)
+days = st.dictionaries(st.sampled_from(["IBM", "BAC", "MSFT"]), seconds, min_size=1)
+seeds = st.integers(0, 2**32)
+
+Series = dict[tuple[str, str], list[bytes]]
+
+
+class Remembered(dict[tuple[str, str, int], Closed]):
+    """Closed bars in a dictionary."""
+
+    def put(self, key: tuple[str, str, int], closed: Closed) -> None:
+        self[key] = closed
+
+
+def played(day: dict[str, list[int]]) -> tuple[Series, dict[tuple[str, str, int], Bar]]:
+    """What Spark publishes of each symbol and interval, and the bars that must come of it."""
+    series: Series = {}
+    expected: dict[tuple[str, str, int], Bar] = {}
+    for symbol, offsets in day.items():
+        times = in_time([START_US + offset * SECOND_US for offset in offsets], LATENESS_SECONDS * SECOND_US)
+        trades = [trade(symbol, time_us, number) for number, time_us in enumerate(times)]
+        for interval in INTERVALS:
+            series[symbol, interval.name] = [encode(bar) for bar in provisional(trades, interval)]
+            expected |= {(symbol, interval.name, start): bar for start, bar in bars_of(trades, interval).items()}
+    return series, expected
+
+
+def interleaved(series: Series, chance: random.Random) -> list[bytes]:
+    """Every series in its order, mixed at random."""
+    order = [key for key, values in series.items() for _ in values]
+    chance.shuffle(order)
+    rest = {key: iter(values) for key, values in series.items()}
+    return [next(rest[key]) for key in order]
+
+
+def content(bar: Bar) -> tuple[object, ...]:
+    return (bar.open, bar.high, bar.low, bar.close, bar.volume, bar.vwap, bar.trade_count, bar.last_event_time_us)
+
+
+def check(finals: Sequence[Bar], expected: dict[tuple[str, str, int], Bar]) -> None:
+    found = {(bar.symbol, bar.interval, bar.start_us): bar for bar in finals}
+    assert len(found) == len(finals)
+    assert {bar.revision for bar in finals} == {0}
+    assert {key: content(bar) for key, bar in found.items()} == {key: content(bar) for key, bar in expected.items()}
+
+
+@given(days, seeds)
+@settings(deadline=None)
+def test_any_interleaving_gives_the_same_finals(day: dict[str, list[int]], seed: int) -> None:
+    chance = random.Random(seed)
+    series, expected = played(day)
+    closer = BarCloser(RULES, Remembered())
+    finals: list[Bar] = []
+    for value in interleaved(series, chance):
+        closer.take_bar(value, 0.0)
+        if chance.random() < 0.3:
+            finals += [final.bar for final in closer.due(0.0)]
+    finals += [final.bar for final in closer.due(10.0)]
+    finals += [final.bar for final in closer.idle(10.0, NEVER_US)]
+    check(finals, expected)
+    assert closer.open_bars() == 0
+
+
+@given(days, seeds)
+@settings(deadline=None)
+def test_crashes_lose_no_final_and_double_none(day: dict[str, list[int]], seed: int) -> None:
+    """The log is Kafka: finals are put onto it behind what is there, and may be read again after a crash."""
+    chance = random.Random(seed)
+    series, expected = played(day)
+    waiting, log = interleaved(series, chance), list[bytes]()
+    saved: tuple[int, dict[str, bytes], dict[tuple[str, str, int], Closed]] = (0, {}, {})
+    states: dict[str, bytes] = {}
+    remembered = Remembered()
+    closer, position, all_read_from = BarCloser(RULES, remembered), 0, 0
+    while waiting or position < len(log):
+        count = chance.randint(1, 5)
+        log, waiting = log + waiting[:count], waiting[count:]
+        batch = log[position : position + chance.randint(0, 8)]
+        for value in batch:
+            closer.take_bar(value, 0.0)
+        position += len(batch)
+        if position >= all_read_from:
+            log += [encode(final.bar) for final in closer.due(0.0)]
+        if chance.random() < 0.2:
+            states |= {name: symbol.dump() for name, symbol in closer.changed()}
+            saved = (position, dict(states), dict(remembered))
+        if chance.random() < 0.1:
+            position, states, remembered = saved[0], dict(saved[1]), Remembered(saved[2])
+            closer, all_read_from = BarCloser(RULES, remembered), len(log)
+            for name, state in states.items():
+                closer.restore(name, Symbol.load(state, 0.0))
+    log += [encode(final.bar) for final in closer.due(10.0) + closer.idle(10.0, NEVER_US)]
+    finals = [bar for bar in map(decode_bar, log) if bar.final]
+    assert max(Counter((bar.symbol, bar.interval, bar.start_us) for bar in finals).values()) == 1
+    check(finals, expected)
