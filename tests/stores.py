@@ -6,14 +6,16 @@ import secrets
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import redis
 from influxdb_client.client.influxdb_client import InfluxDBClient
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class under a lower-case name
 
-from marketstream.contracts.messages import FeedEvent, FeedGap, decode_bar, decode_tick, encode
+from marketstream.analytics.parameters import IndicatorParameters
+from marketstream.contracts.messages import FeedEvent, FeedGap, decode_bar, decode_indicators, decode_tick, encode
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.ports import MarketReader, Message, Writer
@@ -27,9 +29,17 @@ from marketstream.storage.timescale.reader import TimescaleReader
 from marketstream.storage.timescale.writer import TimescaleWriter
 
 MINUTE_US = 60_000_000
-TOPICS = ("tick_data", "aggregated_data_1min", "aggregated_data_5min", "provider_bars", "quote_data")
+TOPICS = (
+    "tick_data",
+    "aggregated_data_1min",
+    "aggregated_data_5min",
+    "provider_bars",
+    "technical_indicators",
+    "quote_data",
+)
 REDIS_DATABASE = 9  # the tests' own of a Redis that others use too
 CLOSED_PORT = 1
+INDICATOR_NAMES = IndicatorParameters().names
 
 
 def make_tick(time_us: int, *, symbol: str = "IBM", sequence: int = 0, **changes: Any) -> Tick:
@@ -79,6 +89,11 @@ def make_provider_bar(start_us: int, received_us: int, **changes: Any) -> Bar:
     )
 
 
+def make_indicators(bar: Bar, **values: float) -> Indicators:
+    """Of this bar: the given values, else such as follow from it."""
+    return Indicators.of(bar, values or {"sma_20": bar.close - 1 / 3, "volatility": bar.volume / 7e6})
+
+
 def make_quote(time_us: int, *, symbol: str = "IBM", **changes: Any) -> Quote:
     fields = {
         "symbol": symbol,
@@ -121,7 +136,7 @@ def gap_event(gap: FeedGap) -> FeedEvent:
     return make_event(gap.updated_us, "gap", provider=gap.provider, gap=gap)
 
 
-Item = Tick | Bar | Quote | FeedEvent
+Item = Tick | Bar | Indicators | Quote | FeedEvent
 
 
 class Log:
@@ -150,6 +165,8 @@ def topic_of(item: Item) -> str:
             return "quote_data"
         case FeedEvent():
             return "feed_events"
+        case Indicators():
+            return "technical_indicators"
     return "provider_bars" if item.provider else f"aggregated_data_{item.interval}"
 
 
@@ -159,35 +176,51 @@ def key_of(item: Item) -> str:
 
 @dataclass(frozen=True)
 class Contents:
-    """What every store can tell: its trades as numbers, and each symbol and interval's newest bar."""
+    """What every store can tell: its trades as numbers, and each symbol and interval's newest bar and indicators."""
 
     trades: frozenset[tuple[str, int, float, float]]
     newest_bars: Mapping[tuple[str, str], "Numbers"]
+    newest_indicators: Mapping[tuple[str, str], "Values"] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, ticks: Iterable[Tick], bars: Iterable[Bar]) -> "Contents":
+    def of(cls, ticks: Iterable[Tick], bars: Iterable[Bar], indicators: Iterable[Indicators] = ()) -> "Contents":
         newest: dict[tuple[str, str], Bar] = {}
         for bar in bars:
             known = newest.get((bar.symbol, bar.interval))
             if known is None or bar.version > known.version:
                 newest[bar.symbol, bar.interval] = bar
         trades = frozenset((tick.symbol, tick.event_time_us, tick.price, tick.size) for tick in ticks)
-        return cls(trades, {key: _numbers(bar) for key, bar in newest.items()})
+        said: dict[tuple[str, str], Indicators] = {}
+        for each in indicators:
+            key = (each.symbol, each.interval)
+            if key not in said or each.version >= said[key].version:
+                said[key] = each
+        return cls(
+            trades,
+            {key: _numbers(bar) for key, bar in newest.items()},
+            {key: _values(each) for key, each in said.items()},
+        )
 
     @classmethod
     def expected(cls, messages: Iterable[Message]) -> "Contents":
         ticks = [decode_tick(message.value) for message in messages if message.topic == "tick_data"]
         carry_bars = ("aggregated_data", "provider_bars")
         bars = [decode_bar(message.value) for message in messages if message.topic.startswith(carry_bars)]
-        return cls.of(ticks, bars)
+        said = [decode_indicators(message.value) for message in messages if message.topic == "technical_indicators"]
+        return cls.of(ticks, bars, said)
 
 
+Values = tuple[int, int, float, str, frozenset[tuple[str, float]]]
 Numbers = tuple[int, float, float, float, float, float, float | None, int, str]
 
 
 def _numbers(bar: Bar) -> Numbers:
     prices = (bar.open, bar.high, bar.low, bar.close)
     return (bar.start_us, *prices, bar.volume, bar.vwap, bar.trade_count, bar.provider or "")
+
+
+def _values(said: Indicators) -> Values:
+    return (said.start_us, said.trade_count, said.close, said.provider or "", frozenset(said.values.items()))
 
 
 @dataclass(frozen=True)
@@ -284,11 +317,13 @@ def redis_client(settings: RedisSettings) -> "redis.Redis[bytes]":
 def read_contents(reader: MarketReader) -> Contents:
     ticks: list[Tick] = []
     bars: list[Bar] = []
+    said: list[Indicators] = []
     for symbol in reader.symbols():
         ticks += reader.ticks(symbol, start_us=None, end_us=None, limit=100_000)
         for name in ("1min", "5min"):
             bars += reader.bars(symbol, Interval.parse(name), start_us=None, end_us=None, limit=1)
-    return Contents.of(ticks, bars)
+            said += reader.indicators(symbol, Interval.parse(name), start_us=None, end_us=None, limit=1)
+    return Contents.of(ticks, bars, said)
 
 
 def flux_rows(settings: InfluxSettings, measurement: str) -> list[dict[str, Any]]:
@@ -316,7 +351,14 @@ def read_influx(settings: InfluxSettings) -> Contents:
         bar = (row["time_ns"] // 1_000, *(row.get(name) for name in names), provider)
         key = (row["symbol"], row["interval"])
         newest[key] = max(newest.get(key, bar), bar, key=lambda numbers: numbers[0])
-    return Contents(trades, newest)
+    said: dict[tuple[str, str], Values] = {}
+    for row in flux_rows(settings, "technical_indicators"):
+        names = (name for name in row if name in INDICATOR_NAMES and row[name] is not None)
+        values = frozenset((name, row[name]) for name in names)
+        each = (row["time_ns"] // 1_000, row["trade_count"], row["close"], row.get("provider") or "", values)
+        key = (row["symbol"], row["interval"])
+        said[key] = max(said.get(key, each), each, key=lambda numbers: numbers[0])
+    return Contents(trades, newest, said)
 
 
 def shuffled_runs(messages: Sequence[Message], chance: random.Random) -> Iterator[Sequence[Message]]:

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from marketstream.contracts.feed_state import FeedState, MinuteRecord
 from marketstream.contracts.messages import FeedEvent, FeedEventKind, FeedGap, GapState
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import AssetClass, Bar, Quote, Tick
 from marketstream.domain.outcomes import Parsed
@@ -201,8 +202,9 @@ class Writer(Protocol):
 
 
 class MarketReader(Protocol):
-    """Reads ticks and bars back from a store. Results are oldest first; times are `[start_us, end_us)`, by event time.
+    """Reads ticks, bars and indicators back from a store.
 
+    Results are oldest first; times are `[start_us, end_us)`, by event time (of a bar, by its start).
     Every method raises `StoreUnavailableError` when the store is away.
     """
 
@@ -216,6 +218,11 @@ class MarketReader(Protocol):
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
     ) -> list[Bar]:
         """The newest `limit` bars that start in the range."""
+
+    def indicators(
+        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> list[Indicators]:
+        """The indicators of the newest `limit` bars that start in the range."""
 
     def symbols(self) -> list[str]:
         """Symbols the store has seen, sorted."""
@@ -239,7 +246,7 @@ class QuoteReader(Protocol):
 
 
 class CacheReader(MarketReader, QuoteReader, Protocol):
-    """What the cache can tell: newest ticks, bars and quotes."""
+    """What the cache can tell: newest ticks, bars, indicators and quotes."""
 
 
 class FeedReader(Protocol):

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 
 from marketstream.domain.errors import StoreUnavailableError
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.ports import MarketReader, QuoteReader
@@ -20,7 +21,17 @@ from marketstream.storage.timescale.reader import TimescaleReader
 from marketstream.storage.timescale.writer import TimescaleWriter
 from marketstream.testing.fake_readers import InMemoryMarketReader
 from marketstream.testing.samples import sample_bars, sample_ticks
-from stores import CLOSED_PORT, MINUTE_US, TOPICS, Log, empty_redis, fresh_schema, make_quote, topic_ids
+from stores import (
+    CLOSED_PORT,
+    MINUTE_US,
+    TOPICS,
+    Log,
+    empty_redis,
+    fresh_schema,
+    make_indicators,
+    make_quote,
+    topic_ids,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -36,6 +47,7 @@ class Known:
     away: MarketReader
     ticks: pl.DataFrame
     bars: pl.DataFrame
+    indicators: list[Indicators]
     start_us: int
     all_bars: bool
 
@@ -63,28 +75,30 @@ def known(request: pytest.FixtureRequest, server_settings: Callable[..., Setting
         for interval in (MINUTE, FIVE_MINUTES)
         for bar in sample_bars((tick for tick in ticks if tick.symbol == symbol), interval)
     ]
-    frames = (frame(ticks), frame(bars))
+    said = [make_indicators(bar) for bar in bars if bar.symbol == "IBM"]
+    stored = (frame(ticks), frame(bars), said)
     random.Random(5).shuffle(ticks)
     if request.param == "memory":
-        away = InMemoryMarketReader()
+        memory, away = InMemoryMarketReader(ticks, bars), InMemoryMarketReader()
+        memory.add(*said)
         away.available = False
-        yield Known(InMemoryMarketReader(ticks, bars), away, *frames, start_us, all_bars=True)
+        yield Known(memory, away, *stored, start_us, all_bars=True)
     elif request.param == "timescale":
         with fresh_schema(server_settings("postgres").postgres) as own, closing(TimescaleReader(own)) as reader:
-            fill(TimescaleWriter(own), ticks, bars)
+            fill(TimescaleWriter(own), [*ticks, *bars, *said])
             away = TimescaleReader(own.model_copy(update={"port": CLOSED_PORT}))
-            yield Known(reader, away, *frames, start_us, all_bars=True)
+            yield Known(reader, away, *stored, start_us, all_bars=True)
     else:
         own = empty_redis(server_settings("redis").redis)
         with closing(RedisReader(own)) as reader:
-            fill(RedisWriter(own, TOPICS, topic_ids), ticks, bars)
+            fill(RedisWriter(own, TOPICS, topic_ids), [*ticks, *bars, *said])
             away = RedisReader(own.model_copy(update={"port": CLOSED_PORT}))
-            yield Known(reader, away, *frames, start_us, all_bars=False)
+            yield Known(reader, away, *stored, start_us, all_bars=False)
 
 
-def fill(writer: RedisWriter | TimescaleWriter, ticks: Sequence[Tick], bars: Sequence[Bar]) -> None:
+def fill(writer: RedisWriter | TimescaleWriter, items: Sequence[Tick | Bar | Indicators]) -> None:
     log = Log()
-    log.add(*ticks, *bars)
+    log.add(*items)
     writer.setup()
     writer.write(log.messages)
     writer.close()
@@ -163,11 +177,37 @@ def test_bars_are_the_newest_that_start_in_the_range_oldest_first(
     assert [frame([bar]).to_dicts()[0] for bar in found] == expected
 
 
+@pytest.mark.parametrize("interval", [MINUTE, FIVE_MINUTES])
+def test_the_newest_indicators(known: Known, interval: Interval) -> None:
+    said = [each for each in known.indicators if each.interval == interval.name]
+
+    found = known.reader.indicators("IBM", interval, start_us=None, end_us=None, limit=1)
+
+    assert found == said[-1:]
+    assert known.reader.indicators("BAC", interval, start_us=None, end_us=None, limit=1) == []
+
+
+@pytest.mark.parametrize(("first", "end", "limit"), [(0, 12, 100), (3, 9, 100), (0, 12, 4), (2, 10, 3)])
+def test_indicators_are_of_the_newest_bars_that_start_in_the_range_oldest_first(
+    known: Known, first: int, end: int, limit: int
+) -> None:
+    start_us, end_us = known.start_us + first * MINUTE_US, known.start_us + end * MINUTE_US
+    said = [each for each in known.indicators if each.interval == "1min" and start_us <= each.start_us < end_us]
+
+    found = known.reader.indicators("IBM", MINUTE, start_us=start_us, end_us=end_us, limit=limit)
+
+    if known.all_bars:
+        assert found == said[-limit:]
+    else:  # a cache may know less, but never anything else
+        assert found == (said[-1:] if end == 12 else [])
+
+
 def test_an_unknown_symbol_has_nothing(known: Known) -> None:
     for symbol in ("NONE", "", "IBM ", "ibm", "x" * 500, "a\0b"):
         assert known.reader.latest(symbol) is None
         assert known.reader.ticks(symbol, start_us=None, end_us=None, limit=10) == []
         assert known.reader.bars(symbol, MINUTE, start_us=None, end_us=None, limit=10) == []
+        assert known.reader.indicators(symbol, MINUTE, start_us=None, end_us=None, limit=10) == []
 
 
 def test_times_beyond_any_calendar_are_only_far_away(known: Known) -> None:
@@ -181,6 +221,7 @@ def test_times_beyond_any_calendar_are_only_far_away(known: Known) -> None:
 def test_nothing_wanted_is_nothing_given(known: Known, limit: int) -> None:
     assert known.reader.ticks("IBM", start_us=None, end_us=None, limit=limit) == []
     assert known.reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=limit) == []
+    assert known.reader.indicators("IBM", MINUTE, start_us=None, end_us=None, limit=limit) == []
 
 
 def test_intervals_are_those_with_bars(known: Known) -> None:
@@ -203,6 +244,7 @@ def test_a_store_that_is_away_is_said_to_be_away(known: Known) -> None:
         lambda: known.away.latest("IBM"),
         lambda: known.away.ticks("IBM", start_us=None, end_us=None, limit=1),
         lambda: known.away.bars("IBM", MINUTE, start_us=None, end_us=None, limit=1),
+        lambda: known.away.indicators("IBM", MINUTE, start_us=None, end_us=None, limit=1),
     ]
     for call in calls:
         with pytest.raises(StoreUnavailableError):

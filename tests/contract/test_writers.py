@@ -11,12 +11,14 @@ from marketstream.ports import Message
 from marketstream.settings import Settings
 from marketstream.storage.decoding import UndecodableError
 from stores import (
+    INDICATOR_NAMES,
     MINUTE_US,
     Contents,
     Log,
     Store,
     influx_store,
     make_bar,
+    make_indicators,
     make_provider_bar,
     make_tick,
     redis_store,
@@ -56,7 +58,7 @@ def write_all(store: Store, *batches: list[Message]) -> None:
 
 
 def mixed_log(start_us: int, chance: random.Random) -> Log:
-    """Two symbols' trades, some late, and their bars' versions, some of them replayed behind newer ones."""
+    """Two symbols' trades, some late, and their bars' and indicators' versions, some replayed behind newer ones."""
     log = Log()
     for number in range(60):
         symbol = chance.choice(["IBM", "BAC"])
@@ -64,7 +66,8 @@ def mixed_log(start_us: int, chance: random.Random) -> Log:
         time_us = start_us + number * 1_000_000 - late_us
         log.add(make_tick(time_us, symbol=symbol, sequence=number, price=100 + chance.random(), size=chance.random()))
         count = max(1, number - chance.choice([0, 0, 5]))
-        log.add(make_bar(start_us + number // 30 * MINUTE_US, count, symbol=symbol))
+        bar = make_bar(start_us + number // 30 * MINUTE_US, count, symbol=symbol)
+        log.add(bar, make_indicators(bar))
     return log
 
 
@@ -177,9 +180,50 @@ def test_a_new_process_takes_a_providers_bar_forward_only(store: Store, start_us
     assert store.contents() == Contents.of([], [make_provider_bar(start_us, start_us + 5)])
 
 
+def test_indicators_of_an_older_version_never_replace_newer_ones(store: Store, start_us: int) -> None:
+    log = Log()
+    newest, next_bar = make_bar(start_us, 9, final=True, revision=1), make_bar(start_us + MINUTE_US, 1)
+    older = [make_bar(start_us, 9, final=True), make_bar(start_us, 9), make_bar(start_us, 8)]
+    write_all(store, log.add(next_bar, make_indicators(make_bar(start_us, 2))), log.add(make_indicators(newest)))
+
+    write_all(store, *(log.add(make_indicators(bar)) for bar in older))
+
+    assert store.contents() == Contents.of([], [next_bar], [make_indicators(newest)])
+    write_all(store, log.add(make_indicators(next_bar)), log.add(make_indicators(newest)))
+    assert store.contents() == Contents.of([], [next_bar], [make_indicators(next_bar)])
+
+
+@pytest.mark.parametrize("one_batch", [True, False])
+def test_corrected_indicators_of_the_same_version_count(store: Store, start_us: int, one_batch: bool) -> None:
+    log = Log()
+    bar = make_bar(start_us, 9, final=True)
+    first, corrected = make_indicators(bar, sma_20=1.0, rsi_14=2.0), make_indicators(bar, sma_20=3.0, rsi_14=4.0)
+    messages = log.add(bar, first, corrected)
+
+    write_all(store, *([messages] if one_batch else ([message] for message in messages)))
+
+    assert store.contents() == Contents.of([], [bar], [corrected])
+    write_all(store, messages)  # as after a crash: the first again, and then the corrected ones
+    assert store.contents() == Contents.of([], [bar], [corrected])
+
+
+def test_indicators_of_a_bar_made_here_win_over_those_of_a_providers(store: Store, start_us: int) -> None:
+    log = Log()
+    computed, of_provider = make_bar(start_us, 1), make_provider_bar(start_us, start_us + 9, final=True)
+
+    write_all(store, log.add(computed, make_indicators(of_provider)))
+    assert store.contents() == Contents.of([], [computed], [make_indicators(of_provider)])
+
+    write_all(store, log.add(make_indicators(computed)), log.add(make_indicators(of_provider)))
+    assert store.contents() == Contents.of([], [computed], [make_indicators(computed)])
+
+
 def test_numbers_keep_every_bit(store: Store, start_us: int) -> None:
     log = Log()
     awkward = [0.1 + 0.2, 1e-308, 5e-324, 999999999999999.9, 123456789.12345679, 1 / 3]
+    extremes = (-1.7976931348623157e308, 5e-324, 1e23, -1 / 3, 5.0, 0.0)
+    values = dict(zip(INDICATOR_NAMES, extremes, strict=False))
+    log.add(make_tick(start_us + 10), make_indicators(make_bar(start_us, 3), **values))
     log.add(*(make_tick(start_us + i, price=number, size=number, sequence=i) for i, number in enumerate(awkward)))
 
     write_all(store, log.messages)
@@ -199,7 +243,8 @@ def test_trades_of_one_microsecond_are_all_kept(store: Store, start_us: int) -> 
 @pytest.mark.parametrize("symbol", ["BRK.B", "A B", "A,B", "A=B", "Ä€", "BTC-USD:PERP", "%s", '"', "'"])
 def test_any_symbol_is_kept_as_it_is(store: Store, start_us: int, symbol: str) -> None:
     log = Log()
-    log.add(make_tick(start_us, symbol=symbol), make_bar(start_us, 1, symbol=symbol))
+    bar = make_bar(start_us, 1, symbol=symbol)
+    log.add(make_tick(start_us, symbol=symbol), bar, make_indicators(bar))
 
     write_all(store, log.messages)
 
@@ -213,6 +258,7 @@ def test_messages_that_are_no_ticks_or_bars_are_named_and_nothing_is_stored(stor
         log.add_raw("tick_data", "IBM", b"{"),
         log.add_raw("tick_data", "IBM", b'{"symbol":"IBM","price":-1}'),
         log.add_raw("aggregated_data_1min", "IBM", b"\xff"),
+        log.add_raw("technical_indicators", "IBM", b"{}"),
     ]
     writer = store.writer()
     writer.setup()

@@ -1,4 +1,4 @@
-"""Ticks, bars and quotes for REST and the screens: the cache first, then the database, and either alone if need be.
+"""Ticks, bars, indicators and quotes for REST and the screens: the cache first, then the database, or either alone.
 
 Reads: through two injected readers, the cache (Redis) and the history (TimescaleDB / PostgreSQL).
 """
@@ -11,6 +11,7 @@ from typing import Generic, Literal, TypeVar
 
 from marketstream.clock import SystemClock
 from marketstream.domain.errors import StoreUnavailableError
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import MICROSECONDS, Interval
 from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.observability.metrics import CACHE_READS
@@ -18,6 +19,8 @@ from marketstream.ports import CacheReader, Clock, MarketReader
 from marketstream.serving.stores import Health, Store
 
 T = TypeVar("T")
+Versioned = TypeVar("Versioned", Bar, Indicators)
+Range = tuple[int | None, int | None]  # [start_us, end_us)
 Source = Literal["cache", "database", "both"]
 
 SEEN_KEPT_SECONDS = 5.0
@@ -46,7 +49,7 @@ class MarketData:
     """Composes the cache and the history. Thread-safe if its readers are. Opens nothing.
 
     Args:
-        cache: The newest tick, ticks, bar and quote of each symbol.
+        cache: The newest tick, ticks, bar, indicators and quote of each symbol.
         history: Everything kept.
         symbols: Configured symbols, known even before their first trade.
         intervals: Configured intervals, known even before their first bar.
@@ -146,24 +149,30 @@ class MarketData:
             StoreUnavailableError: Both stores are away.
         """
 
-        def newest(reader: MarketReader) -> list[Bar]:
-            return reader.bars(symbol, interval, start_us=None, end_us=None, limit=1)
+        def query(reader: MarketReader, between: Range, limit: int) -> list[Bar]:
+            return reader.bars(symbol, interval, start_us=between[0], end_us=between[1], limit=limit)
 
-        def history(reader: MarketReader) -> list[Bar]:
-            return reader.bars(symbol, interval, start_us=start_us, end_us=end_us, limit=limit)
+        return self._with_live(query, (start_us, end_us), limit)
 
-        cached, cache_away = self._from_cache(newest)
-        live = [bar for bar in cached or [] if _starts_in(bar, start_us, end_us)]
-        if live and limit == 1 and start_us is None and end_us is None:
-            return self._bars_answer(live, "cache", degraded=False)
-        try:
-            stored = self._history.read(history)
-        except StoreUnavailableError:
-            if cache_away:
-                raise
-            return self._bars_answer(live, "cache", degraded=True)
-        overlaid, source = _overlay(stored, live, limit)
-        return self._bars_answer(overlaid, source, degraded=cache_away)
+    def indicators(
+        self,
+        symbol: str,
+        interval: Interval,
+        *,
+        start_us: int | None = None,
+        end_us: int | None = None,
+        limit: int = 1_000,
+    ) -> Answer[list[Indicators]]:
+        """The indicators of the newest `limit` bars that start in `[start_us, end_us)`, by the rules of `bars`.
+
+        Raises:
+            StoreUnavailableError: Both stores are away.
+        """
+
+        def query(reader: MarketReader, between: Range, limit: int) -> list[Indicators]:
+            return reader.indicators(symbol, interval, start_us=between[0], end_us=between[1], limit=limit)
+
+        return self._with_live(query, (start_us, end_us), limit)
 
     def symbols(self) -> list[str]:
         """Configured symbols and those the stores have seen, sorted; remembered for a few seconds."""
@@ -193,6 +202,22 @@ class MarketData:
                 continue  # logged by the store; what is configured is known anyway
         return seen
 
+    def _with_live(
+        self, query: Callable[[MarketReader, Range, int], list[Versioned]], between: Range, limit: int
+    ) -> Answer[list[Versioned]]:
+        cached, cache_away = self._from_cache(lambda reader: query(reader, (None, None), 1))
+        live = [bar for bar in cached or [] if _starts_in(bar, between)]
+        if live and limit == 1 and between == (None, None):
+            return self._bars_answer(live, "cache", degraded=False)
+        try:
+            stored = self._history.read(lambda reader: query(reader, between, limit))
+        except StoreUnavailableError:
+            if cache_away:
+                raise
+            return self._bars_answer(live, "cache", degraded=True)
+        overlaid, source = _overlay(stored, live, limit)
+        return self._bars_answer(overlaid, source, degraded=cache_away)
+
     def _from_cache(self, query: Callable[[CacheReader], T]) -> tuple[T | None, bool]:
         try:
             found = self._cache.read(query)
@@ -206,7 +231,7 @@ class MarketData:
         newest = max((tick.received_time_us for tick in ticks), default=None)
         return self._answer(ticks, source, degraded=degraded, received_us=newest)
 
-    def _bars_answer(self, bars: list[Bar], source: Source, *, degraded: bool) -> Answer[list[Bar]]:
+    def _bars_answer(self, bars: list[Versioned], source: Source, *, degraded: bool) -> Answer[list[Versioned]]:
         newest = max((bar.last_received_time_us for bar in bars), default=None)
         return self._answer(bars, source, degraded=degraded, received_us=newest)
 
@@ -235,7 +260,8 @@ class _Seen:
         return names
 
 
-def _starts_in(bar: Bar, start_us: int | None, end_us: int | None) -> bool:
+def _starts_in(bar: Bar | Indicators, between: Range) -> bool:
+    start_us, end_us = between
     return (start_us is None or bar.start_us >= start_us) and (end_us is None or bar.start_us < end_us)
 
 
@@ -247,7 +273,7 @@ def _merge_ticks(stored: list[Tick], cached: list[Tick], limit: int) -> tuple[li
     return sorted(stored + newer, key=lambda tick: tick.order)[-limit:], "both" if stored else "cache"
 
 
-def _overlay(stored: list[Bar], live: list[Bar], limit: int) -> tuple[list[Bar], Source]:
+def _overlay(stored: list[Versioned], live: list[Versioned], limit: int) -> tuple[list[Versioned], Source]:
     by_start = {bar.start_us: bar for bar in stored}
     newer = [bar for bar in live if bar.start_us not in by_start or bar.version > by_start[bar.start_us].version]
     if not newer:

@@ -1,16 +1,26 @@
 """Turns a batch of messages into what they carry, naming every message that doesn't fit its topic."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from marketstream.contracts import topics
-from marketstream.contracts.messages import FeedEvent, decode_bar, decode_feed_event, decode_quote, decode_tick
+from marketstream.contracts.messages import (
+    FeedEvent,
+    decode_bar,
+    decode_feed_event,
+    decode_indicators,
+    decode_quote,
+    decode_tick,
+)
 from marketstream.domain.errors import StoreError
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.ports import Message
 
 BarKey = tuple[str, str, int]  # (symbol, interval, start_us)
+Versioned = TypeVar("Versioned", Bar, Indicators)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,7 @@ class Decoded:
 
     ticks: list[tuple[Message, Tick]] = field(default_factory=list)
     bars: list[tuple[Message, Bar]] = field(default_factory=list)
+    indicators: list[tuple[Message, Indicators]] = field(default_factory=list)
     quotes: list[tuple[Message, Quote]] = field(default_factory=list)
     feed_events: list[tuple[Message, FeedEvent]] = field(default_factory=list)
 
@@ -60,6 +71,8 @@ def decode(batch: Sequence[Message]) -> Decoded:
                     decoded.quotes.append((message, decode_quote(message.value)))
                 case topics.FEED_EVENTS:
                     decoded.feed_events.append((message, _feed_event(message)))
+                case topics.INDICATORS:
+                    decoded.indicators.append((message, _indicators(message)))
                 case topics.PROVIDER_BARS:
                     decoded.bars.append((message, _provider_bar(message)))
                 case _:
@@ -84,9 +97,22 @@ def _provider_bar(message: Message) -> Bar:
     bar = decode_bar(message.value)
     if not bar.provider:
         raise ValueError(f"a bar without its provider on {message.topic}")
-    if Interval.parse(bar.interval).name != bar.interval:  # it would be a second bar beside the one made here
-        raise ValueError(f"{bar.interval} is not an interval's own name, {Interval.parse(bar.interval).name}")
+    _check_interval(bar.interval)
     return bar
+
+
+def _indicators(message: Message) -> Indicators:
+    indicators = decode_indicators(message.value)
+    _check_interval(indicators.interval)
+    for name in indicators.values:  # in InfluxDB it stands beside the bar's own fields
+        if not (name.isidentifier() and name.isascii()) or name in Indicators.__slots__:
+            raise ValueError(f"{name!r} can be no indicator's name")
+    return indicators
+
+
+def _check_interval(name: str) -> None:
+    if Interval.parse(name).name != name:  # it would be a second bar beside the one made here
+        raise ValueError(f"{name} is not an interval's own name, {Interval.parse(name).name}")
 
 
 def _feed_event(message: Message) -> FeedEvent:
@@ -100,10 +126,21 @@ def _feed_event(message: Message) -> FeedEvent:
 
 def newest_bars(bars: list[tuple[Message, Bar]]) -> dict[BarKey, Bar]:
     """The newest version of each bar."""
-    newest: dict[BarKey, Bar] = {}
-    for _, bar in bars:
-        key = (bar.symbol, bar.interval, bar.start_us)
+    return _newest(bars, lambda bar, known: bar.version > known.version)
+
+
+def newest_indicators(indicators: list[tuple[Message, Indicators]]) -> dict[BarKey, Indicators]:
+    """Each bar's indicators of its newest version; of equals the later to arrive, which may have been corrected."""
+    return _newest(indicators, lambda each, known: each.version >= known.version)
+
+
+def _newest(
+    items: list[tuple[Message, Versioned]], replaces: Callable[[Versioned, Versioned], bool]
+) -> dict[BarKey, Versioned]:
+    newest: dict[BarKey, Versioned] = {}
+    for _, item in items:
+        key = (item.symbol, item.interval, item.start_us)
         known = newest.get(key)
-        if known is None or bar.version > known.version:
-            newest[key] = bar
+        if known is None or replaces(item, known):
+            newest[key] = item
     return newest

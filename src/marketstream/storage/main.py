@@ -1,6 +1,6 @@
 """The writers' processes: each a consumer group of its own, so that a store that is away stops nobody else.
 
-Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `quote_data`, `feed_events`.
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`, `quote_data`, `feed_events`.
 Writes: `dead_letter_queue`, and what each store's writer names.
 """
 
@@ -41,6 +41,7 @@ def run_timescale(settings: Settings) -> None:
     keep_days = {
         tables.TICKS: settings.writers.tick_retention_days,
         tables.BARS: settings.writers.retention_days,
+        tables.INDICATORS: settings.writers.retention_days,
         tables.FEED_EVENTS: tables.FEED_EVENT_DAYS,
     }
     retention = Chore("retention", _DAY_SECONDS, partial(writer.apply_retention, keep_days))
@@ -58,7 +59,7 @@ def run_influx(settings: Settings) -> None:
 
 def input_topics(settings: Settings) -> tuple[str, ...]:
     """What every writer reads."""
-    return (topics.TICKS, *map(topics.bars_topic, settings.intervals), topics.PROVIDER_BARS)
+    return (topics.TICKS, *map(topics.bars_topic, settings.intervals), topics.PROVIDER_BARS, topics.INDICATORS)
 
 
 def _run(

@@ -3,16 +3,18 @@
 from collections.abc import Iterable
 from typing import TypeVar
 
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.ports import CacheReader
 from marketstream.testing.fakes import Switchable
 
 _Item = TypeVar("_Item")
+_Versioned = TypeVar("_Versioned", Bar, Indicators)
 
 
 class InMemoryMarketReader(Switchable, CacheReader):
-    """A store's reader over ticks, bars and quotes held in memory; serves as cache and as history.
+    """A store's reader over ticks, bars, indicators and quotes held in memory; serves as cache and as history.
 
     Attributes:
         available: Set it to False to make every read raise `StoreUnavailableError`.
@@ -22,10 +24,11 @@ class InMemoryMarketReader(Switchable, CacheReader):
         super().__init__()
         self._ticks: dict[str, dict[tuple[str, str], Tick]] = {}
         self._bars: dict[tuple[str, str], dict[int, Bar]] = {}
+        self._indicators: dict[tuple[str, str], dict[int, Indicators]] = {}
         self._quotes: dict[str, Quote] = {}
         self.add(*ticks, *bars)
 
-    def add(self, *items: Tick | Bar | Quote) -> None:
+    def add(self, *items: Tick | Bar | Indicators | Quote) -> None:
         """Stores them; the same tick again, an older version of a bar or an older quote changes nothing."""
         for item in items:
             if isinstance(item, Quote):
@@ -36,10 +39,10 @@ class InMemoryMarketReader(Switchable, CacheReader):
             if isinstance(item, Tick):
                 self._ticks.setdefault(item.symbol, {}).setdefault((item.provider, item.trade_id), item)
                 continue
-            versions = self._bars.setdefault((item.symbol, item.interval), {})
-            known = versions.get(item.start_us)
-            if known is None or known.version <= item.version:
-                versions[item.start_us] = item
+            if isinstance(item, Bar):
+                _keep(item, self._bars.setdefault((item.symbol, item.interval), {}))
+            else:
+                _keep(item, self._indicators.setdefault((item.symbol, item.interval), {}))
 
     def latest(self, symbol: str) -> Tick | None:
         """The symbol's newest tick by (event time, sequence)."""
@@ -60,6 +63,14 @@ class InMemoryMarketReader(Switchable, CacheReader):
         versions = self._bars.get((symbol, interval.name), {})
         return _newest([versions[start] for start in sorted(versions) if _within(start, start_us, end_us)], limit)
 
+    def indicators(
+        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> list[Indicators]:
+        """The indicators of the newest `limit` bars that start in `[start_us, end_us)`, oldest first."""
+        self.ping()
+        versions = self._indicators.get((symbol, interval.name), {})
+        return _newest([versions[start] for start in sorted(versions) if _within(start, start_us, end_us)], limit)
+
     def symbols(self) -> list[str]:
         """Symbols with a tick or a bar, sorted."""
         self.ping()
@@ -74,6 +85,12 @@ class InMemoryMarketReader(Switchable, CacheReader):
         """The symbol's newest quote by (event time, sequence)."""
         self.ping()
         return self._quotes.get(symbol)
+
+
+def _keep(item: _Versioned, versions: dict[int, _Versioned]) -> None:
+    known = versions.get(item.start_us)
+    if known is None or known.version <= item.version:
+        versions[item.start_us] = item
 
 
 def _newest(items: list[_Item], limit: int) -> list[_Item]:

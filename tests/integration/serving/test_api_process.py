@@ -9,11 +9,11 @@ import httpx
 import orjson
 import pytest
 
-from marketstream.contracts.messages import decode_bar, decode_quote, decode_tick
+from marketstream.contracts.messages import decode_bar, decode_indicators, decode_quote, decode_tick
 from marketstream.settings import Settings
 from marketstream.testing.samples import sample_ticks
 from served import INTERVALS, StoredMarket, served, stored_market
-from stores import CLOSED_PORT, gap_event, make_event, make_gap, make_provider_bar, make_quote
+from stores import CLOSED_PORT, gap_event, make_event, make_gap, make_indicators, make_provider_bar, make_quote
 
 pytestmark = pytest.mark.servers
 
@@ -80,6 +80,18 @@ def test_quotes_and_providers_bars_come_back_exactly(api: httpx.Client, market: 
     assert (body["source"], body["stale"]) == ("cache", False)
     bars = api.get("/api/v1/aggregated/BTCUSDT?limit=1000").json()["bars"]
     assert [decode_bar(orjson.dumps(each)) for each in bars if each["provider"]] == [bar]
+
+
+@pytest.mark.parametrize(("limit", "source"), [(1, "cache"), (1_000, "database")])
+def test_every_stored_indicator_comes_back_exactly(
+    api: httpx.Client, market: StoredMarket, limit: int, source: str
+) -> None:
+    said = [make_indicators(bar) for bar in market.bars("BTCUSDT", INTERVALS[1])]
+    market.write(*said)
+
+    body = api.get(f"/api/v1/indicators/BTCUSDT?window=5min&limit={limit}").json()
+    assert [decode_indicators(orjson.dumps(each)) for each in body["indicators"]] == said[-limit:]
+    assert body["source"] == source
 
 
 def test_what_the_feeds_said_is_told(api: httpx.Client, market: StoredMarket) -> None:

@@ -61,7 +61,7 @@ def age_chunks(settings: Settings, days: int) -> None:
         )
 
 
-def test_both_tables_are_cut_by_time_and_compressed_later(database: PostgresSettings, writer: TimescaleWriter) -> None:
+def test_tables_are_cut_by_time_and_compressed_later(database: PostgresSettings, writer: TimescaleWriter) -> None:
     now_us = time.time_ns() // 1_000
     writer.write(Log().add(make_tick(OLD_DAY_US), make_tick(OLD_DAY_US + DAY_US), make_tick(now_us)))
     writer.write(Log().add(make_bar(OLD_DAY_US, 1), make_bar(now_us // MINUTE_US * MINUTE_US, 1)))
@@ -74,7 +74,8 @@ def test_both_tables_are_cut_by_time_and_compressed_later(database: PostgresSett
             " where hypertable_schema = %s order by 1",
             (database.schema_name,),
         )
-        assert cursor.fetchall() == [("aggregated_data", True), ("tick_data", True)]
+        names = ("aggregated_data", "feed_events", "technical_indicators", "tick_data")
+        assert cursor.fetchall() == [(name, True) for name in names]
 
 
 def test_retention_drops_what_is_old_and_was_stored_long_ago(

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from marketstream.domain.errors import StoreError, StoreUnavailableError
 from marketstream.settings import InfluxSettings, Settings
 from marketstream.storage.influx.writer import InfluxWriter
-from stores import MINUTE_US, Log, flux_rows, make_bar, make_tick
+from stores import MINUTE_US, Log, flux_rows, make_bar, make_indicators, make_tick
 
 pytestmark = pytest.mark.servers
 
@@ -47,10 +47,12 @@ def test_a_missing_bucket_is_made_with_its_retention(bucket: InfluxSettings, wri
 
 
 def test_what_the_bucket_would_not_keep_is_left_out(bucket: InfluxSettings, writer: InfluxWriter, now_us: int) -> None:
-    writer.write(Log().add(make_tick(OLD_DAY_US), make_bar(OLD_DAY_US, 1), make_tick(now_us)))
+    bar = make_bar(OLD_DAY_US, 1)
+    writer.write(Log().add(make_tick(OLD_DAY_US), bar, make_indicators(bar), make_tick(now_us)))
 
     assert [row["time_ns"] // 1_000 for row in flux_rows(bucket, "tick_metrics")] == [now_us]
     assert flux_rows(bucket, "aggregated_metrics") == []
+    assert flux_rows(bucket, "technical_indicators") == []
 
 
 def test_a_batch_at_the_very_edge_of_the_retention_is_no_poison(bucket: InfluxSettings, writer: InfluxWriter) -> None:
@@ -67,6 +69,7 @@ def test_how_long_messages_took_is_kept_per_stage(bucket: InfluxSettings, writer
     batch = log.add(
         *(make_tick(OLD_DAY_US + number, received_time_us=received_us) for number in range(3)),
         make_bar(OLD_DAY_US, 3, last_received_time_us=received_us - 40_000),
+        make_indicators(make_bar(OLD_DAY_US, 3, last_received_time_us=received_us - 70_000)),
     )
 
     before_ms = time.time_ns() / 1e6
@@ -79,10 +82,13 @@ def test_how_long_messages_took_is_kept_per_stage(bucket: InfluxSettings, writer
         "tick_received_to_influx": 3,
         "bar_received_to_kafka": 1,
         "bar_received_to_influx": 1,
+        "indicator_received_to_kafka": 1,
+        "indicator_received_to_influx": 1,
     }
     to_kafka = rows["tick_received_to_kafka"]
     assert (to_kafka["p50_ms"], to_kafka["p99_ms"], to_kafka["max_ms"]) == (5.0, 5.0, 5.0)
     assert rows["bar_received_to_kafka"]["p50_ms"] == 45.0
+    assert rows["indicator_received_to_kafka"]["p50_ms"] == 75.0
     to_influx = rows["tick_received_to_influx"]["p50_ms"]
     assert before_ms - received_us / 1_000 - 1 <= to_influx <= after_ms - received_us / 1_000
 

@@ -20,6 +20,7 @@ from stores import (
     Log,
     empty_redis,
     make_bar,
+    make_indicators,
     make_provider_bar,
     make_quote,
     make_tick,
@@ -75,6 +76,20 @@ def test_a_quote_lives_for_a_minute(cache: RedisSettings, writer: RedisWriter) -
     with closing(redis_client(cache)) as client:
         assert client.keys("latest_quote:*") == [b"latest_quote:IBM"]
         assert 55 < client.ttl("latest_quote:IBM") <= 60
+
+
+def test_indicators_live_as_long_as_bars_together(cache: RedisSettings, writer: RedisWriter) -> None:
+    log = Log()
+    minute, five_minutes = (make_indicators(make_bar(START_US, 5, interval=name)) for name in ("1min", "5min"))
+    writer.write(log.add(minute, five_minutes))
+
+    with closing(redis_client(cache)) as client:
+        assert client.keys("indicators:*") == [b"indicators:IBM"]
+        assert client.hgetall("indicators:IBM") == {b"1min": encode(minute), b"5min": encode(five_minutes)}
+        assert 295 <= client.ttl("indicators:IBM") <= 300
+        client.expire("indicators:IBM", 20)
+        writer.write(log.add(make_indicators(make_bar(START_US, 4))))
+        assert client.ttl("indicators:IBM") <= 20
 
 
 def test_a_bar_made_here_again_passes_a_providers_with_blanks(writer: RedisWriter, reader: RedisReader) -> None:

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from marketstream.contracts.messages import decode_bar, decode_tick
+from marketstream.contracts.messages import decode_bar, decode_indicators, decode_tick
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.ports import Writer
@@ -26,6 +27,7 @@ from stores import (
     empty_redis,
     fresh_schema,
     make_bar,
+    make_indicators,
     make_provider_bar,
     make_tick,
     redis_client,
@@ -67,11 +69,11 @@ def log_of(mixture: Sequence[tuple]) -> Log:
             received_us = START_US + second
             changes = {"symbol": symbol, "final": final, "volume": 1.0 + second}
             bar = make_provider_bar(START_US + minute * MINUTE_US, received_us, **changes)
-            log.add(bar, partition=partition)
+            log.add(bar, make_indicators(bar, sma_20=float(number)), partition=partition)
         else:
             symbol, minute, count, final, revision = item
             bar = make_bar(START_US + minute * MINUTE_US, count, symbol=symbol, final=final, revision=revision)
-            log.add(bar, partition=partition)
+            log.add(bar, make_indicators(bar, sma_20=float(number)), partition=partition)
     return log
 
 
@@ -103,7 +105,7 @@ def expected_ticks(log: Log, symbol: str) -> list[Tick]:
 def expected_bars(log: Log, symbol: str) -> list[Bar]:
     newest: dict[int, Bar] = {}
     for message in log.messages:
-        if message.topic == "tick_data" or message.key != symbol:
+        if message.topic in ("tick_data", "technical_indicators") or message.key != symbol:
             continue
         bar = decode_bar(message.value)
         known = newest.get(bar.start_us, bar)
@@ -111,7 +113,16 @@ def expected_bars(log: Log, symbol: str) -> list[Bar]:
     return [newest[start] for start in sorted(newest)]
 
 
-def _rank(bar: Bar) -> tuple[int, ...]:
+def expected_indicators(log: Log, symbol: str) -> list[Indicators]:
+    newest: dict[int, Indicators] = {}
+    for message in log.messages:
+        if message.topic == "technical_indicators" and message.key == symbol:
+            said = decode_indicators(message.value)
+            newest[said.start_us] = max(said, newest.get(said.start_us, said), key=_rank)  # the later of equals
+    return [newest[start] for start in sorted(newest)]
+
+
+def _rank(bar: Bar | Indicators) -> tuple[int, ...]:
     """A bar made here is above any provider's; by trades among the former, by when received among the latter."""
     if bar.provider is None:
         return (1, bar.trade_count, bar.final, bar.revision)
@@ -134,7 +145,7 @@ def cache(server_settings: Callable[..., Settings]) -> RedisSettings:
 def test_postgresql_ends_up_the_same(schema: PostgresSettings, mixture: Sequence[tuple], seed: int) -> None:
     log = log_of(mixture)
     with as_owner(schema) as connection, connection.cursor() as cursor:
-        cursor.execute("truncate tick_data, aggregated_data")
+        cursor.execute("truncate tick_data, aggregated_data, technical_indicators")
 
     consume(log, lambda: TimescaleWriter(schema), seed)
 
@@ -144,6 +155,8 @@ def test_postgresql_ends_up_the_same(schema: PostgresSettings, mixture: Sequence
             assert sorted(found, key=lambda tick: (tick.order, int(tick.trade_id))) == expected_ticks(log, symbol)
             assert [tick.order for tick in found] == sorted(tick.order for tick in found)
             assert reader.bars(symbol, MINUTE, start_us=None, end_us=None, limit=100) == expected_bars(log, symbol)
+            said = reader.indicators(symbol, MINUTE, start_us=None, end_us=None, limit=100)
+            assert said == expected_indicators(log, symbol)
 
 
 @relaxed
@@ -161,6 +174,8 @@ def test_redis_ends_up_the_same(cache: RedisSettings, mixture: Sequence[tuple], 
             assert reader.latest(symbol) == (ticks[-1] if ticks else None)
             assert int(client.get(f"message_count:{symbol}") or 0) == len(ticks)
             assert reader.bars(symbol, MINUTE, start_us=None, end_us=None, limit=1) == expected_bars(log, symbol)[-1:]
+            said = reader.indicators(symbol, MINUTE, start_us=None, end_us=None, limit=1)
+            assert said == expected_indicators(log, symbol)[-1:]
 
 
 @relaxed
@@ -172,7 +187,7 @@ def test_postgresql_does_not_mind_the_order_either(
     shuffled = Log()
     shuffled.messages = random.Random(seed).sample(log.messages, len(log.messages))
     with as_owner(schema) as connection, connection.cursor() as cursor:
-        cursor.execute("truncate tick_data, aggregated_data")
+        cursor.execute("truncate tick_data, aggregated_data, technical_indicators")
 
     consume(shuffled, lambda: TimescaleWriter(schema), seed)
 

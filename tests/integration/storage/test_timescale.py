@@ -16,6 +16,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from marketstream.domain.errors import StoreError, StoreUnavailableError
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.settings import PostgresSettings, Settings
@@ -23,7 +24,17 @@ from marketstream.storage.timescale.connection import connect
 from marketstream.storage.timescale.migrate import migrate
 from marketstream.storage.timescale.reader import TimescaleReader
 from marketstream.storage.timescale.writer import TimescaleWriter
-from stores import MINUTE_US, Log, as_owner, environment, fresh_schema, make_bar, make_provider_bar, make_tick
+from stores import (
+    MINUTE_US,
+    Log,
+    as_owner,
+    environment,
+    fresh_schema,
+    make_bar,
+    make_indicators,
+    make_provider_bar,
+    make_tick,
+)
 
 pytestmark = pytest.mark.servers
 
@@ -63,7 +74,7 @@ def reader(database: PostgresSettings) -> Iterator[TimescaleReader]:
         yield opened
 
 
-def write(writer: TimescaleWriter, *items: Tick | Bar) -> None:
+def write(writer: TimescaleWriter, *items: Tick | Bar | Indicators) -> None:
     writer.write(Log().add(*items))
 
 
@@ -93,7 +104,7 @@ def test_two_migrations_at_once_do_not_meet(server_settings: Callable[..., Setti
         both = [subprocess.Popen(command, env=variables, stderr=subprocess.PIPE, text=True) for _ in range(2)]
         complaints = [process.communicate(timeout=60)[1] for process in both]
         cursor.execute("select count(*) from test_two_at_once.partitioned_tables")
-        assert cursor.fetchall() == [(3,)]
+        assert cursor.fetchall() == [(4,)]
         cursor.execute(f"drop schema {own.schema_name} cascade")
     assert [process.returncode for process in both] == [0, 0], complaints
 
@@ -139,8 +150,9 @@ def test_any_day_gets_its_partition(
     days = [OLD_DAY_US, OLD_DAY_US + DAY_US - 1, OLD_DAY_US + DAY_US, NOW_US, 0]
     written = [make_tick(time_us) for time_us in days]
     bars = [make_bar(OLD_DAY_US, 3), make_bar(OLD_DAY_US + 40 * DAY_US, 3)]
+    said = list(map(make_indicators, bars))
 
-    write(writer, *written, *bars)
+    write(writer, *written, *bars, *said)
 
     today = datetime.fromtimestamp(NOW_US / 1e6, UTC)
     made = partitions(database)
@@ -151,11 +163,14 @@ def test_any_day_gets_its_partition(
         "tick_data_p19700101",
         "aggregated_data_p201310",
         "aggregated_data_p201311",
+        "technical_indicators_p201310",
+        "technical_indicators_p201311",
     }
     assert made["tick_data_p20131007"] == (datetime(2013, 10, 7, tzinfo=UTC), datetime(2013, 10, 8, tzinfo=UTC))
     assert made["aggregated_data_p201310"] == (datetime(2013, 10, 1, tzinfo=UTC), datetime(2013, 11, 1, tzinfo=UTC))
     assert reader.ticks("IBM", start_us=None, end_us=None, limit=10) == sorted(written, key=lambda tick: tick.order)
-    assert reader.bars("IBM", Interval.parse("1min"), start_us=None, end_us=None, limit=10) == bars
+    assert reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=10) == bars
+    assert reader.indicators("IBM", MINUTE, start_us=None, end_us=None, limit=10) == said
 
 
 def test_writers_that_meet_a_new_day_together_both_succeed(database: PostgresSettings, reader: TimescaleReader) -> None:
@@ -227,12 +242,14 @@ def test_retention_drops_what_is_old_and_was_stored_long_ago(
     writer: TimescaleWriter, reader: TimescaleReader, database: PostgresSettings
 ) -> None:
     six, nine = (make_tick(NOW_US - days * DAY_US) for days in (6, 9))
-    write(writer, make_tick(OLD_DAY_US), six, nine, make_bar(OLD_DAY_US, 1))
+    bar = make_bar(OLD_DAY_US, 1)
+    write(writer, make_tick(OLD_DAY_US), six, nine, bar, make_indicators(bar))
     age_partitions(database, 8)
 
-    writer.apply_retention({"tick_data": 7, "aggregated_data": 365})
+    writer.apply_retention({"tick_data": 7, "aggregated_data": 365, "technical_indicators": 7})
 
     assert reader.ticks("IBM", start_us=None, end_us=None, limit=10) == [six]
+    assert reader.indicators("IBM", MINUTE, start_us=None, end_us=None, limit=10) == []
     assert len(reader.bars("IBM", Interval.parse("1min"), start_us=None, end_us=None, limit=10)) == 1
 
 
@@ -277,6 +294,7 @@ FORBIDDEN = {
         "alter table tick_data add column x int",
         "create table {schema}.mine (x int)",
         "delete from aggregated_data",
+        "delete from technical_indicators",
         "select * from table_partitions",
         "delete from feeds",
         "delete from feed_events",
@@ -288,6 +306,7 @@ FORBIDDEN = {
         "insert into aggregated_data select * from aggregated_data",
         "update tick_data set price = 1",
         "update feed_gaps set state = 'closed'",
+        "update technical_indicators set final = true",
         "delete from feed_events",
         "insert into feeds select * from feeds",
         "delete from tick_data",

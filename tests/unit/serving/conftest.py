@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.serving.feed_data import FeedData
@@ -12,6 +13,7 @@ from marketstream.testing.fake_feeds import InMemoryFeedReader
 from marketstream.testing.fake_readers import InMemoryMarketReader
 from marketstream.testing.fakes import FakeClock
 from marketstream.testing.samples import sample_bars, sample_ticks
+from stores import make_indicators
 
 START_US = 1_700_000_040_000_000  # a whole minute
 HOUR_US = 3_600 * 1_000_000
@@ -29,6 +31,7 @@ class World:
     feed_data: FeedData
     ticks: list[Tick]
     bars: list[Bar]
+    indicators: list[Indicators]
 
 
 @pytest.fixture
@@ -38,6 +41,9 @@ def world() -> World:
     bars = list(sample_bars(ticks, Interval.parse("1min"), final_before_us=START_US + 2 * HOUR_US - 60_000_000))
     cache = InMemoryMarketReader(ticks[-100:], bars[-1:])
     history = InMemoryMarketReader(ticks, bars)
+    indicators = [make_indicators(bar) for bar in bars]
+    cache.add(indicators[-1])
+    history.add(*indicators)
     clock = FakeClock(ticks[-1].received_time_us + 500_000)
     intervals = [Interval.parse(name) for name in ("1min", "5min", "15min")]
     market_data = MarketData(
@@ -45,4 +51,4 @@ def world() -> World:
     )
     feeds = InMemoryFeedReader(ticks)
     feed_data = FeedData(feeds, providers=["polygon", "binance"], clock=clock)
-    return World(cache, history, clock, market_data, feeds, feed_data, ticks, bars)
+    return World(cache, history, clock, market_data, feeds, feed_data, ticks, bars, indicators)

@@ -53,10 +53,10 @@ def test_nothing_known_is_no_answer_when_the_database_is_away(world: Any) -> Non
         world.market_data.latest("IBM")
 
 
-@pytest.mark.parametrize("query", ["latest", "ticks", "bars"])
+@pytest.mark.parametrize("query", ["latest", "ticks", "bars", "indicators"])
 def test_both_stores_away_is_an_error(world: Any, query: str) -> None:
     world.cache.available = world.history.available = False
-    arguments = {"latest": (), "ticks": (), "bars": (MINUTE,)}[query]
+    arguments = {"latest": (), "ticks": (), "bars": (MINUTE,), "indicators": (MINUTE,)}[query]
     with pytest.raises(StoreUnavailableError):
         getattr(world.market_data, query)("BTCUSDT", *arguments)
 
@@ -151,6 +151,24 @@ def test_bars_without_the_database_are_the_live_one(world: Any) -> None:
     world.history.available = False
     answer = world.market_data.bars("BTCUSDT", MINUTE, limit=4)
     assert (answer.data, answer.source, answer.degraded) == (world.bars[-1:], "cache", True)
+
+
+def test_indicators_are_the_databases_with_the_caches_live_ones(world: Any) -> None:
+    last = world.indicators[-1]
+    live = replace(last, trade_count=last.trade_count + 1, values={"sma_20": 1.0})
+    world.cache.add(live)
+    answer = world.market_data.indicators("BTCUSDT", MINUTE, limit=10)
+    assert (answer.data, answer.source) == ([*world.indicators[-10:-1], live], "both")
+    world.history.available = False
+    alone = world.market_data.indicators("BTCUSDT", MINUTE, limit=10)
+    assert (alone.data, alone.source, alone.degraded) == ([live], "cache", True)
+
+
+def test_corrected_indicators_of_the_same_version_are_the_databases(world: Any) -> None:
+    corrected = replace(world.indicators[-1], values={"sma_20": 1.0})
+    world.history.add(corrected)
+    answer = world.market_data.indicators("BTCUSDT", MINUTE, limit=2)
+    assert (answer.data, answer.source) == ([world.indicators[-2], corrected], "database")
 
 
 def test_symbols_are_the_configured_and_the_seen(world: Any) -> None:

@@ -5,10 +5,21 @@ import random
 import pytest
 
 from marketstream.contracts.messages import FeedEvent, encode
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.market import Bar
 from marketstream.ports import Message
-from marketstream.storage.decoding import UndecodableError, decode, newest_bars
-from stores import Log, gap_event, make_bar, make_event, make_gap, make_provider_bar, make_quote, make_tick
+from marketstream.storage.decoding import UndecodableError, decode, newest_bars, newest_indicators
+from stores import (
+    Log,
+    gap_event,
+    make_bar,
+    make_event,
+    make_gap,
+    make_indicators,
+    make_provider_bar,
+    make_quote,
+    make_tick,
+)
 
 START_US = 1_381_152_600_000_000
 
@@ -27,13 +38,15 @@ def test_a_batch_is_decoded_in_order() -> None:
 def test_every_topic_has_its_own_kind() -> None:
     log = Log()
     bar, quote, event = make_provider_bar(START_US, START_US + 5), make_quote(START_US), make_event(START_US)
-    messages = log.add(bar, quote, event)
+    said = make_indicators(bar)
+    messages = log.add(bar, quote, event, said)
 
     decoded = decode(messages)
 
     assert decoded.bars == [(messages[0], bar)]
     assert decoded.quotes == [(messages[1], quote)]
     assert decoded.feed_events == [(messages[2], event)]
+    assert decoded.indicators == [(messages[3], said)]
 
 
 @pytest.mark.parametrize(
@@ -43,11 +56,16 @@ def test_every_topic_has_its_own_kind() -> None:
         ("aggregated_data_1min", make_provider_bar(START_US, START_US), "bar of finazon"),
         ("provider_bars", make_provider_bar(START_US, START_US, interval="60s"), "not an interval's own name"),
         ("provider_bars", make_provider_bar(START_US, START_US, interval="1mo"), "no bar interval"),
+        ("technical_indicators", make_indicators(make_bar(START_US, 1, interval="60s")), "not an interval's own name"),
+        ("technical_indicators", make_indicators(make_bar(START_US, 1), **{"sma 20": 1.0}), "'sma 20' can be no"),
+        ("technical_indicators", make_indicators(make_bar(START_US, 1), **{"": 1.0}), "'' can be no"),
+        ("technical_indicators", make_indicators(make_bar(START_US, 1), **{"a\0": 1.0}), "can be no"),
+        ("technical_indicators", make_indicators(make_bar(START_US, 1), close=1.0), "'close' can be no"),
         ("feed_events", make_event(START_US, detail="a\0b"), "NUL"),
         ("feed_events", gap_event(make_gap(START_US, START_US, detail="\0")), "NUL"),
     ],
 )
-def test_what_is_not_at_home_on_its_topic_is_named(topic: str, item: Bar | FeedEvent, fault: str) -> None:
+def test_what_is_not_at_home_on_its_topic_is_named(topic: str, item: Bar | Indicators | FeedEvent, fault: str) -> None:
     with pytest.raises(UndecodableError, match=fault):
         decode([Message(topic, 0, 0, None, encode(item), 0)])
 
@@ -102,3 +120,13 @@ def test_the_newest_version_of_each_bar_wins_in_any_order() -> None:
     for seed in range(20):
         random.Random(seed).shuffle(bars)
         assert set(newest_bars(bars).values()) == {versions[-1], other}
+
+
+def test_indicators_of_the_newest_version_win_and_of_equals_the_later() -> None:
+    versions = [
+        make_indicators(make_bar(START_US, count), sma_20=float(number)) for number, count in enumerate([2, 5, 5, 3])
+    ]
+    log = Log()
+    log.add(*versions)
+
+    assert list(newest_indicators(decode(log.messages).indicators).values()) == [versions[2]]

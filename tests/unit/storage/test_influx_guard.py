@@ -4,8 +4,8 @@ from collections.abc import Collection, Mapping
 
 from marketstream.domain.market import Bar
 from marketstream.storage.decoding import BarKey
-from marketstream.storage.influx.guard import BarGuard, Version
-from stores import MINUTE_US, make_bar, make_provider_bar
+from marketstream.storage.influx.guard import Version, VersionGuard
+from stores import MINUTE_US, make_bar, make_indicators, make_provider_bar
 
 START_US = 1_381_152_600_000_000
 
@@ -33,12 +33,12 @@ def test_what_the_store_has_not_may_pass() -> None:
     stored = Stored()
     bars = keyed(make_bar(START_US, 1))
 
-    assert BarGuard(stored).newer(bars) == bars
+    assert VersionGuard(stored).newer(bars) == bars
     assert stored.questions == [[KEY]]
 
 
 def test_an_older_version_than_the_stored_one_may_not() -> None:
-    guard = BarGuard(Stored({KEY: (True, 5, False, 0)}))
+    guard = VersionGuard(Stored({KEY: (True, 5, False, 0)}))
 
     assert guard.newer(keyed(make_bar(START_US, 4))) == {}
     assert guard.newer(keyed(make_bar(START_US, 5))) == {}
@@ -49,13 +49,23 @@ def test_an_older_version_than_the_stored_one_may_not() -> None:
 def test_a_bar_made_here_passes_a_providers_and_never_the_other_way_round() -> None:
     computed, of_provider = make_bar(START_US, 1), make_provider_bar(START_US, START_US + 5)
 
-    assert BarGuard(Stored({KEY: of_provider.version[1:]})).newer(keyed(computed)) == keyed(computed)
-    assert BarGuard(Stored({KEY: computed.version[1:]})).newer(keyed(of_provider)) == {}
+    assert VersionGuard(Stored({KEY: of_provider.version[1:]})).newer(keyed(computed)) == keyed(computed)
+    assert VersionGuard(Stored({KEY: computed.version[1:]})).newer(keyed(of_provider)) == {}
+
+
+def test_indicators_of_the_same_version_may_pass_again() -> None:
+    said = {KEY: make_indicators(make_bar(START_US, 5))}
+    guard = VersionGuard(Stored({KEY: (True, 5, False, 0)}), equals_pass=True)
+
+    assert guard.newer(said) == said
+    guard.remember(said)
+    assert guard.newer(said) == said
+    assert guard.newer({KEY: make_indicators(make_bar(START_US, 4))}) == {}
 
 
 def test_the_store_is_asked_once_per_bar() -> None:
     stored = Stored()
-    guard = BarGuard(stored)
+    guard = VersionGuard(stored)
     for count in (1, 2, 3):
         bars = keyed(make_bar(START_US, count))
         assert guard.newer(bars) == bars
@@ -66,7 +76,7 @@ def test_the_store_is_asked_once_per_bar() -> None:
 
 
 def test_what_could_not_be_stored_is_not_remembered() -> None:
-    guard = BarGuard(Stored())
+    guard = VersionGuard(Stored())
     bars = keyed(make_bar(START_US, 1))
     guard.newer(bars)
 
@@ -75,7 +85,7 @@ def test_what_could_not_be_stored_is_not_remembered() -> None:
 
 def test_what_is_forgotten_is_asked_for_again() -> None:
     stored = Stored()
-    guard = BarGuard(stored, capacity=2)
+    guard = VersionGuard(stored, capacity=2)
     for number in range(3):
         bars = keyed(make_bar(START_US + number * MINUTE_US, 4))
         guard.newer(bars)

@@ -5,8 +5,9 @@ import statistics
 import pytest
 
 from marketstream.domain.errors import StoreError
-from marketstream.storage.influx.lines import bar_line, latency_line, tick_line
-from stores import make_bar, make_provider_bar, make_tick
+from marketstream.domain.indicators import Indicators
+from marketstream.storage.influx.lines import bar_line, indicators_line, latency_line, tick_line
+from stores import make_bar, make_indicators, make_provider_bar, make_tick
 
 START_US = 1_700_000_000_000_000
 
@@ -36,6 +37,22 @@ def test_a_providers_bar_has_its_provider_as_a_field_and_no_vwap() -> None:
     assert line == (
         "aggregated_metrics,interval=1min,symbol=IBM close=182.0,final=false,high=183.0,low=181.0,open=182.0,"
         r'provider="a \"b\"\\",revision=1700000000000005i,trade_count=0i,volume=1234.5 1700000000000000000'
+    )
+
+
+def test_indicators() -> None:
+    computed = indicators_line(
+        make_indicators(make_bar(START_US, 7, final=True, revision=2), sma_20=182.5, macd=-1e-05)
+    )
+    of_provider = indicators_line(Indicators.of(make_provider_bar(START_US, START_US + 5, symbol="A B"), {}))
+
+    assert computed == (
+        'technical_indicators,interval=1min,symbol=IBM close=183.0,final=true,provider="",revision=2i,trade_count=7i'
+        ",sma_20=182.5,macd=-1e-05 1700000000000000000"
+    )
+    assert of_provider == (
+        r'technical_indicators,interval=1min,symbol=A\ B close=182.0,final=false,provider="finazon"'
+        ",revision=1700000000000005i,trade_count=0i 1700000000000000000"
     )
 
 

@@ -5,11 +5,12 @@ from importlib.resources import files
 
 import pytest
 
+from marketstream.domain.indicators import Indicators
 from marketstream.storage.timescale import migrations
 from marketstream.storage.timescale.migrations.sql_files import fill_in
 from marketstream.storage.timescale.queries import QUERIES, parse_queries
-from marketstream.storage.timescale.rows import bar_row, tick_row
-from stores import make_bar, make_provider_bar, make_tick
+from marketstream.storage.timescale.rows import bar_row, indicators_of, indicators_row, tick_row
+from stores import make_bar, make_indicators, make_provider_bar, make_tick
 
 USERS = ("reader.py", "writer.py", "known.py", "session.py", "feeds.py", "feed_reader.py")
 START_US = 1_381_152_600_000_000
@@ -49,7 +50,15 @@ def test_variables_are_filled_in_as_psql_does(text: str, filled: str) -> None:
 
 
 def test_every_migration_file_knows_its_variables() -> None:
-    known = {"schema", "writer", "reader", "partition_ticks", "partition_bars", "partition_feed_events"}
+    known = {
+        "schema",
+        "writer",
+        "reader",
+        "partition_ticks",
+        "partition_bars",
+        "partition_feed_events",
+        "partition_indicators",
+    }
     values = dict.fromkeys(known, "value")
     for file in files(migrations).joinpath("sql").iterdir():
         text = re.sub(r"--.*", "", file.read_text())
@@ -85,6 +94,25 @@ def test_a_bar_row() -> None:
         "IBM\t1min\t1381152600000000\t1381152660000000\t182.0\t190.0\t181.0\t183.0\t700.0\t182.1\t7"
         "\t1381152600000001\t1381152600020000\tt\t2\t\\N\n"
     )
+
+
+def test_an_indicators_row() -> None:
+    said = make_indicators(make_bar(START_US, 7, final=True, revision=2), sma_20=5.0, macd=-1e-05)
+
+    assert indicators_row(said) == (
+        "IBM\t1min\t1381152600000000\t1381152660000000\tt\t2\t7\t183.0\t1381152600000001\t1381152600020000"
+        '\t{"sma_20":5.0,"macd":-0.00001}\t\\N\n'
+    )
+
+
+def test_whole_numbers_in_json_are_floats_again() -> None:
+    said = make_indicators(make_bar(START_US, 7), sma_20=5.0)
+    row = tuple(getattr(said, name) for name in Indicators.__slots__)
+
+    found = indicators_of((*row[:-2], {"sma_20": 5}, row[-1]))
+
+    assert found == said
+    assert isinstance(found.values["sma_20"], float)
 
 
 def test_a_providers_bar_row() -> None:

@@ -19,7 +19,8 @@ from marketstream.serving.market_data import MarketData
 
 _CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 _DESCRIPTION = """\
-Real-time market data: newest ticks and quotes, ticks and bars, and how the feeds are that bring them.
+Real-time market data: newest ticks and quotes, ticks, bars and their technical indicators, and how the feeds are that
+bring them.
 
 Times are integer microseconds UTC (`…_us`), prices and sizes are exact doubles. Lists are oldest first and ranges are
 `[start, end)`. Every answer says where it came from (`source`), whether it is `stale`, and whether a store was away

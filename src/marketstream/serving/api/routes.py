@@ -6,7 +6,14 @@ from fastapi import APIRouter, Path, Query
 
 from marketstream.serving.api.params import TIME_HELP, parse_range, parse_window
 from marketstream.serving.api.problems import Problem, problem_responses, unknown_symbol
-from marketstream.serving.api.schemas import BarsAnswer, LatestAnswer, QuoteAnswer, SymbolsAnswer, TicksAnswer
+from marketstream.serving.api.schemas import (
+    BarsAnswer,
+    IndicatorsAnswer,
+    LatestAnswer,
+    QuoteAnswer,
+    SymbolsAnswer,
+    TicksAnswer,
+)
 from marketstream.serving.market_data import MarketData
 
 MAX_LIMIT = 10_000
@@ -22,7 +29,7 @@ Symbol = Annotated[
 Start = Annotated[
     str | None,
     Query(
-        description=f"First point in time, by event time (bars: by their start). {TIME_HELP}",
+        description=f"First point in time, by event time (bars and indicators: by the bar's start). {TIME_HELP}",
         openapi_examples={
             "none": {"value": None},
             "ISO 8601": {"value": "2013-10-07T13:30:00Z"},
@@ -92,6 +99,19 @@ def market_router(market_data: MarketData) -> APIRouter:
         if not answer.data:
             check_known(symbol)
         return BarsAnswer.of(symbol, interval.name, answer)
+
+    @router.get("/indicators/{symbol}", summary="Technical indicators", responses=problem_responses(404, 422, 503))
+    def indicators(
+        symbol: Symbol, window: Window = "1min", start: Start = None, end: End = None, limit: Limit = 100
+    ) -> IndicatorsAnswer:
+        """The indicators of the newest bars that start in `[start, end)`, from the stores that bars come from."""
+        symbol = symbol.upper()
+        interval = parse_window(window, market_data.intervals())
+        start_us, end_us = parse_range(start, end)
+        answer = market_data.indicators(symbol, interval, start_us=start_us, end_us=end_us, limit=limit)
+        if not answer.data:
+            check_known(symbol)
+        return IndicatorsAnswer.of(symbol, interval.name, answer)
 
     @router.get("/symbols", summary="Symbols and windows", responses=problem_responses(503))
     def symbols() -> SymbolsAnswer:

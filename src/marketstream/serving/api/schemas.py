@@ -1,9 +1,10 @@
-"""The answers' shapes. Ticks, quotes and bars are the messages' own types: no field is renamed, rounded or lost."""
+"""The answers' shapes. Ticks, quotes, bars and indicators are the messages' own types: nothing is renamed or lost."""
 
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.serving.market_data import Answer, Source
 
@@ -51,6 +52,10 @@ BAR_EXAMPLE: dict[str, Any] = {
     "final": False,
     "revision": 0,
     "provider": None,
+}
+INDICATORS_EXAMPLE: dict[str, Any] = {
+    **{name: BAR_EXAMPLE[name] for name in Indicators.__slots__ if name in BAR_EXAMPLE},
+    "values": {"sma_20": 43188.2175, "ema_12": 43192.8841, "rsi_14": 58.31, "macd": 12.4407, "atr_14": 18.75},
 }
 _ORIGIN_EXAMPLE: dict[str, Any] = {"source": "both", "stale": False, "degraded": False, "age_seconds": 0.042}
 
@@ -146,6 +151,35 @@ class BarsAnswer(Origin):
     def of(cls, symbol: str, window: str, answer: Answer[list[Bar]]) -> Self:
         """Makes the body."""
         return cls(symbol=symbol, window=window, count=len(answer.data), bars=answer.data, **_origin(answer))
+
+
+class IndicatorsAnswer(Origin):
+    """Technical indicators of a symbol and window, by bar, oldest first; the last may still change (`final` false).
+
+    `values` lacks a name until the indicator has enough bars, or where it is undefined.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                **_ORIGIN_EXAMPLE,
+                "symbol": "BTCUSDT",
+                "window": "1min",
+                "count": 1,
+                "indicators": [INDICATORS_EXAMPLE],
+            }
+        }
+    )
+
+    symbol: str
+    window: str
+    count: int
+    indicators: list[Indicators]
+
+    @classmethod
+    def of(cls, symbol: str, window: str, answer: Answer[list[Indicators]]) -> Self:
+        """Makes the body."""
+        return cls(symbol=symbol, window=window, count=len(answer.data), indicators=answer.data, **_origin(answer))
 
 
 class SymbolsAnswer(BaseModel):

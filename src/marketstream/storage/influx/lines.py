@@ -1,6 +1,6 @@
-"""Ticks, bars and latencies as InfluxDB line protocol, time in nanoseconds.
+"""Ticks, bars, indicators and latencies as InfluxDB line protocol, time in nanoseconds.
 
-Writes: `tick_metrics`, `aggregated_metrics`, `latency_metrics`.
+Writes: `tick_metrics`, `aggregated_metrics`, `technical_indicators`, `latency_metrics`.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from zlib import crc32
 
 from marketstream.contracts import measurements
 from marketstream.domain.errors import StoreError
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.market import Bar, Tick
 
 _TAG_ESCAPES = str.maketrans({",": "\\,", " ": "\\ ", "=": "\\="})
@@ -35,6 +36,17 @@ def bar_line(bar: Bar) -> str:
         f" close={bar.close!r},final={'true' if bar.final else 'false'},high={bar.high!r},low={bar.low!r}"
         f",open={bar.open!r},provider={_text(bar.provider or '')},revision={bar.revision}i"
         f",trade_count={bar.trade_count}i,volume={bar.volume!r}{vwap} {bar.start_us * 1_000}"
+    )
+
+
+def indicators_line(indicators: Indicators) -> str:
+    """The indicators of one version of a bar at its start: as the bar's line, with a field for each value there is."""
+    values = "".join(f",{name}={value!r}" for name, value in indicators.values.items())
+    return (
+        f"{measurements.INDICATORS},interval={_tag(indicators.interval)},symbol={_tag(indicators.symbol)}"
+        f" close={indicators.close!r},final={'true' if indicators.final else 'false'}"
+        f",provider={_text(indicators.provider or '')},revision={indicators.revision}i"
+        f",trade_count={indicators.trade_count}i{values} {indicators.start_us * 1_000}"
     )
 
 

@@ -1,16 +1,18 @@
-"""Stores ticks, bars and their latencies in InfluxDB.
+"""Stores ticks, bars, indicators and their latencies in InfluxDB.
 
-Reads: `tick_data`, `aggregated_data_*`, `provider_bars`.
-Writes: `tick_metrics`, `aggregated_metrics`, `latency_metrics`.
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`.
+Writes: `tick_metrics`, `aggregated_metrics`, `technical_indicators`, `latency_metrics`.
 
-A point is its tags and its time, and the last write wins: a tick again is the same point again, and bars pass a guard
-that lets no older version through. What lies beyond the bucket's retention is left out; InfluxDB would refuse it.
+A point is its tags and its time, and the last write wins: a tick again is the same point again, and bars and
+indicators pass a guard that lets no older version through. What lies beyond the bucket's retention is left out;
+InfluxDB would refuse it.
 """
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -22,13 +24,15 @@ from urllib3.exceptions import HTTPError
 
 from marketstream.contracts import measurements
 from marketstream.domain.errors import StoreError, StoreUnavailableError
+from marketstream.domain.indicators import Indicators
+from marketstream.domain.market import Bar
 from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Message
 from marketstream.settings import InfluxSettings
-from marketstream.storage.decoding import BarKey, Decoded, decode, newest_bars
-from marketstream.storage.influx.guard import BarGuard, Version
-from marketstream.storage.influx.lines import bar_line, latency_line, tick_line
+from marketstream.storage.decoding import BarKey, Decoded, Versioned, decode, newest_bars, newest_indicators
+from marketstream.storage.influx.guard import Version, VersionGuard
+from marketstream.storage.influx.lines import bar_line, indicators_line, latency_line, tick_line
 
 _REFUSED = (400, 413, 422)  # malformed, too large, unprocessable: the data's fault
 _BEYOND_RETENTION = "beyond retention policy"
@@ -53,7 +57,7 @@ class InfluxWriter:
         self._settings = settings
         self._client: Any = None  # influxdb-client has few types, and wrong ones
         self._write_api: Any = None
-        self._guard = BarGuard(self._stored_versions)
+        self._bars, self._indicators = self._guards()
         self._retention_us = 0
         self._log = get_logger(self.name)
 
@@ -69,23 +73,25 @@ class InfluxWriter:
         with self._errors():
             self._write_api = self._client.write_api(write_options=SYNCHRONOUS)
             self._retention_us = self._ensure_bucket(self._client) * 1_000_000
-        self._guard = BarGuard(self._stored_versions)  # while we were away others may have written
+        self._bars, self._indicators = self._guards()  # while we were away others may have written
 
     def write(self, batch: Sequence[Message]) -> None:
         """Stores a batch, then how long its messages took to get here.
 
         Raises:
             StoreUnavailableError: InfluxDB is away.
-            UndecodableError: Some messages are no ticks or bars.
+            UndecodableError: Some messages are none of their topics.
             StoreError: InfluxDB refuses a value.
         """
         decoded = decode(batch)
         oldest_us = _now_us() - self._retention_us + _MARGIN_US if self._retention_us else 0
         ticks = [tick for _, tick in decoded.ticks if tick.event_time_us >= oldest_us]
-        bars = {key: bar for key, bar in newest_bars(decoded.bars).items() if bar.start_us >= oldest_us}
-        newer = self._guard.newer(bars)
-        self._send(chain(map(tick_line, ticks), map(bar_line, newer.values())))
-        self._guard.remember(newer)
+        bars = self._bars.newer(_since(newest_bars(decoded.bars), oldest_us))
+        indicators = self._indicators.newer(_since(newest_indicators(decoded.indicators), oldest_us))
+        bar_lines, indicators_lines = map(bar_line, bars.values()), map(indicators_line, indicators.values())
+        self._send(chain(map(tick_line, ticks), bar_lines, indicators_lines))
+        self._bars.remember(bars)
+        self._indicators.remember(indicators)
         self._send(_latency_lines(decoded, _now_us()))
         beyond = len(decoded.ticks) - len(ticks)
         metrics.SKIPPED.labels(self.name, "beyond_retention").inc(beyond)
@@ -95,6 +101,10 @@ class InfluxWriter:
         if self._client is not None:
             self._client.close()
             self._client = self._write_api = None
+
+    def _guards(self) -> tuple[VersionGuard[Bar], VersionGuard[Indicators]]:
+        lookups = [partial(self._stored_versions, name) for name in (measurements.BARS, measurements.INDICATORS)]
+        return VersionGuard(lookups[0]), VersionGuard(lookups[1], equals_pass=True)
 
     def _open(self) -> Any:
         if self._client is None:
@@ -123,25 +133,25 @@ class InfluxWriter:
         with self._errors():
             self._write_api.write(self._settings.bucket, record=body)
 
-    def _stored_versions(self, keys: Collection[BarKey]) -> Mapping[BarKey, Version]:
+    def _stored_versions(self, measurement: str, keys: Collection[BarKey]) -> Mapping[BarKey, Version]:
         """Versions stored of these bars, asked for by interval and day, over no longer a time than needed."""
         starts: dict[tuple[str, int], list[int]] = {}
         for _, interval, start_us in keys:
             starts.setdefault((interval, start_us // _DAY_US), []).append(start_us)
         wanted, found = set(keys), dict[BarKey, Version]()
         for (interval, _), starts_us in starts.items():
-            query = self._versions_query(interval, min(starts_us), max(starts_us))
+            query = self._versions_query(measurement, interval, min(starts_us), max(starts_us))
             with self._errors():
                 versions = map(_version, self._open().query_api().query_stream(query))
                 found.update(version for version in versions if version[0] in wanted)
         return found
 
-    def _versions_query(self, interval: str, first_us: int, last_us: int) -> str:
+    def _versions_query(self, measurement: str, interval: str, first_us: int, last_us: int) -> str:
         start, stop = first_us * 1_000, last_us * 1_000 + 1
         return f"""
             from(bucket: {_flux_text(self._settings.bucket)})
               |> range(start: time(v: {start}), stop: time(v: {stop}))
-              |> filter(fn: (r) => r._measurement == "{measurements.BARS}" and r.interval == {_flux_text(interval)})
+              |> filter(fn: (r) => r._measurement == "{measurement}" and r.interval == {_flux_text(interval)})
               |> filter(fn: (r) => contains(value: r._field, set: ["trade_count", "final", "revision", "provider"]))
               |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
               |> keep(columns: ["_time", "symbol", "interval", "trade_count", "final", "revision", "provider"])
@@ -161,6 +171,10 @@ class InfluxWriter:
             raise StoreUnavailableError(f"InfluxDB at {self._settings.url}: {error}") from error
 
 
+def _since(bars: Mapping[BarKey, Versioned], oldest_us: int) -> dict[BarKey, Versioned]:
+    return {key: bar for key, bar in bars.items() if bar.start_us >= oldest_us}
+
+
 def _flux_text(text: str) -> str:
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("${", "\\${") + '"'
 
@@ -178,6 +192,7 @@ def _latency_lines(decoded: Decoded, now_us: int) -> Iterator[str]:
         "tick": [(message, tick.received_time_us) for message, tick in decoded.ticks],
         "bar": [],
         "provider_bar": [],
+        "indicator": [(message, each.last_received_time_us) for message, each in decoded.indicators],
     }
     for message, bar in decoded.bars:
         received["provider_bar" if bar.provider else "bar"].append((message, bar.last_received_time_us))

@@ -1,11 +1,12 @@
 -- Applies one batch, all of it or nothing of it.
 --
 -- KEYS  one hash of applied offsets per position; then, per symbol, its ticks, latest_price and message_count;
---       then one key per bar, then one per quote
--- ARGV  positions, symbols, bars, quotes, ticks kept, seconds of latest price, of message count, of bars, of quotes;
+--       then one key per bar, then one per quote, then one per indicators
+-- ARGV  positions, symbols, bars, quotes, indicators, ticks kept, seconds of latest price, of message count, of bars,
+--       of quotes, of indicators;
 --       per position: partition, offset applied before ('' for none), offset applied after;
 --       per symbol: ticks in the batch, how many of them follow, those oldest first; per bar: its message;
---       per quote: its message
+--       per quote: its message; per indicators: their interval, their message
 -- Returns 1, or 0 where somebody else has moved an applied offset meanwhile (then nothing was done).
 --
 -- Stored messages are the platform's own compact JSON, in which a quote inside a text is always escaped: a pattern with
@@ -27,8 +28,9 @@ local function take_key()
 end
 
 local positions, symbols, bars, quotes = take_number(), take_number(), take_number(), take_number()
-local ticks_kept = take_number()
+local indicators, ticks_kept = take_number(), take_number()
 local latest_seconds, count_seconds, bar_seconds, quote_seconds = take(), take_number(), take(), take()
+local indicator_seconds = take()
 
 local function digits(message, name)
   return string.match(message, '"' .. name .. '":(%-?%d+)') or '-1' -- what isn't ours is older
@@ -68,7 +70,7 @@ local function bar_order(bar)
   return { field(bar, 'start_us'), made_here and 1 or 0, made_here and field(bar, 'trade_count') or 0, final(bar) }
 end
 
--- Whether bar a is a newer one, or a newer version of the same, than bar b.
+-- Whether bar a is a newer one, or a newer version of the same, than bar b; indicators tell it as their bar does.
 local function newer_bar(a, b)
   local a_order, b_order = bar_order(a), bar_order(b)
   for index = 1, 4 do
@@ -155,6 +157,15 @@ for _ = 1, quotes do
   local stored = redis.call('GET', key)
   if not stored or not before(quote, stored) then
     redis.call('SET', key, quote, 'EX', quote_seconds)
+  end
+end
+
+for _ = 1, indicators do
+  local key, interval, message = take_key(), take(), take()
+  local stored = redis.call('HGET', key, interval)
+  if not stored or not newer_bar(stored, message) then
+    redis.call('HSET', key, interval, message)
+    redis.call('EXPIRE', key, indicator_seconds)
   end
 end
 return 1

@@ -1,6 +1,7 @@
 """Reads the newest market data back from the cache.
 
-Reads: `latest_price:{symbol}`, `ticks:{symbol}`, `aggregated:{symbol}:{interval}`, `latest_quote:{symbol}`.
+Reads: `latest_price:{symbol}`, `ticks:{symbol}`, `aggregated:{symbol}:{interval}`, `latest_quote:{symbol}`,
+`indicators:{symbol}`.
 """
 
 from typing import cast
@@ -8,7 +9,8 @@ from typing import cast
 from redis import Redis
 
 from marketstream.contracts import cache_keys
-from marketstream.contracts.messages import decode_bar, decode_quote, decode_tick
+from marketstream.contracts.messages import decode_bar, decode_indicators, decode_quote, decode_tick
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.settings import RedisSettings
@@ -18,7 +20,7 @@ _SCAN_COUNT = 1_000
 
 
 class RedisReader:
-    """A `CacheReader`: the newest ticks (at most `TICKS_KEPT`) and each interval's newest bar, no more.
+    """A `CacheReader`: the newest ticks (at most `TICKS_KEPT`) and each interval's newest bar and its indicators.
 
     What has not changed for its key's lifetime is gone: an empty answer says nothing about the other stores.
 
@@ -63,6 +65,17 @@ class RedisReader:
             return []
         bar = decode_bar(value)
         return [bar] if _inside(bar.start_us, start_us, end_us) else []
+
+    def indicators(
+        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> list[Indicators]:
+        """The indicators of the interval's newest bar, where it starts in the range; never more than these."""
+        with redis_errors(self._settings):
+            value = cast("bytes | None", self._client.hget(cache_keys.indicators(symbol), interval.name))
+        if value is None or limit < 1:
+            return []
+        indicators = decode_indicators(value)
+        return [indicators] if _inside(indicators.start_us, start_us, end_us) else []
 
     def symbols(self) -> list[str]:
         """Symbols with ticks or a bar in the cache, sorted."""

@@ -1,8 +1,9 @@
-"""Keeps the newest prices, ticks, bars and quotes in Redis.
+"""Keeps the newest prices, ticks, bars, indicators and quotes in Redis.
 
-Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `quote_data`.
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`, `quote_data`.
 Writes: `latest_price:{symbol}`, `ticks:{symbol}`, `message_count:{symbol}`, `aggregated:{symbol}:{interval}`,
-`latest_quote:{symbol}`, and `applied:{topic}`, the offset up to which each partition is in the keys above.
+`indicators:{symbol}`, `latest_quote:{symbol}`, and `applied:{topic}`, the offset up to which each partition is in the
+keys above.
 
 One script applies a whole batch and its offsets at once, so a message counts exactly once, whoever dies when. Newest is
 by event time: a late tick finds its place in the list and never replaces a newer price. Offsets belong to a topic's
@@ -18,12 +19,12 @@ from redis import Redis
 from marketstream.contracts import cache_keys
 from marketstream.contracts.messages import encode
 from marketstream.domain.errors import BusError, StoreUnavailableError
-from marketstream.domain.market import Bar, Quote, Tick
+from marketstream.domain.market import Quote, Tick
 from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Message
 from marketstream.settings import RedisSettings
-from marketstream.storage.decoding import Decoded, decode
+from marketstream.storage.decoding import BarKey, Decoded, Versioned, decode, newest_bars, newest_indicators
 from marketstream.storage.redis.connection import make_client, redis_errors
 
 TopicIds = Callable[[Sequence[str]], Mapping[str, str]]
@@ -34,6 +35,7 @@ _LIFETIMES = (
     cache_keys.MESSAGE_COUNT_SECONDS,
     cache_keys.BAR_SECONDS,
     cache_keys.LATEST_QUOTE_SECONDS,
+    cache_keys.INDICATOR_SECONDS,
 )
 _APPLY = files(__package__).joinpath("apply.lua").read_text()
 
@@ -145,14 +147,17 @@ def _script_input(
 ) -> tuple[list[str], list[str | bytes | int]]:
     """Lays a batch out as the script's header describes."""
     ticks = _by_symbol(decoded)
-    bars = _newest_per_key(decoded)
+    bars = _newest_start(newest_bars(decoded.bars))
     quotes = _newest_quotes(decoded)
+    indicators = _newest_start(newest_indicators(decoded.indicators))
     keys = [_applied_key(topic) for topic, _ in positions]
     for symbol in ticks:
         keys += (cache_keys.ticks(symbol), cache_keys.latest_price(symbol), cache_keys.message_count(symbol))
-    keys += (*bars, *quotes)
-    arguments: list[str | bytes | int] = [len(positions), len(ticks), len(bars), len(quotes), cache_keys.TICKS_KEPT]
-    arguments += _LIFETIMES
+    keys += (cache_keys.bar(symbol, interval) for symbol, interval in bars)
+    keys += quotes
+    keys += (cache_keys.indicators(symbol) for symbol, _ in indicators)
+    arguments: list[str | bytes | int] = [len(positions), len(ticks), len(bars), len(quotes), len(indicators)]
+    arguments += (cache_keys.TICKS_KEPT, *_LIFETIMES)
     for position, offset in positions.items():
         arguments += (position[1], applied.get(position, ""), offset)
     for symbol_ticks in ticks.values():
@@ -160,6 +165,8 @@ def _script_input(
         arguments += (len(symbol_ticks), len(kept), *map(encode, kept))
     arguments += map(encode, bars.values())
     arguments += map(encode, quotes.values())
+    for (_, interval), message in indicators.items():
+        arguments += (interval, encode(message))
     return keys, arguments
 
 
@@ -173,13 +180,13 @@ def _by_symbol(decoded: Decoded) -> dict[str, list[Tick]]:
     return ticks
 
 
-def _newest_per_key(decoded: Decoded) -> dict[str, Bar]:
-    newest: dict[str, Bar] = {}
-    for _, bar in decoded.bars:
-        key = cache_keys.bar(bar.symbol, bar.interval)
-        known = newest.get(key)
-        if known is None or bar.version > known.version:
-            newest[key] = bar
+def _newest_start(bars: Mapping[BarKey, Versioned]) -> dict[tuple[str, str], Versioned]:
+    """The latest bar, or indicators, of each symbol and interval."""
+    newest: dict[tuple[str, str], Versioned] = {}
+    for (symbol, interval, start_us), bar in bars.items():
+        known = newest.get((symbol, interval))
+        if known is None or start_us > known.start_us:
+            newest[symbol, interval] = bar
     return newest
 
 

@@ -37,11 +37,30 @@ create temporary table if not exists incoming_bars (
   provider              text
 ) on commit delete rows
 
+-- name: create_incoming_indicators
+create temporary table if not exists incoming_indicators (
+  symbol                text             not null,
+  "interval"            text             not null,
+  start_us              bigint           not null,
+  end_us                bigint           not null,
+  final                 boolean          not null,
+  revision              bigint           not null,
+  trade_count           bigint           not null,
+  close                 double precision not null,
+  last_event_time_us    bigint           not null,
+  last_received_time_us bigint           not null,
+  "values"              jsonb            not null,
+  provider              text
+) on commit delete rows
+
 -- name: copy_ticks
 copy incoming_ticks from stdin
 
 -- name: copy_bars
 copy incoming_bars from stdin
+
+-- name: copy_indicators
+copy incoming_indicators from stdin
 
 -- name: insert_ticks
 insert into tick_data (
@@ -92,6 +111,45 @@ where (
   excluded.final,
   excluded.revision
 ) > (
+  stored.provider is null,
+  case when stored.provider is null then stored.trade_count else 0 end,
+  stored.final,
+  stored.revision
+)
+
+-- name: upsert_indicators
+-- The same version again counts: it may have been corrected.
+insert into technical_indicators as stored (
+  symbol, "interval", start_time, end_time, final, revision, trade_count, close,
+  last_event_time, last_received_time, "values", provider
+)
+select
+  symbol,
+  "interval",
+  timestamptz 'epoch' + start_us * interval '1 microsecond',
+  timestamptz 'epoch' + end_us * interval '1 microsecond',
+  final, revision, trade_count, close,
+  timestamptz 'epoch' + last_event_time_us * interval '1 microsecond',
+  timestamptz 'epoch' + last_received_time_us * interval '1 microsecond',
+  "values",
+  provider
+from incoming_indicators
+on conflict (symbol, "interval", start_time) do update set
+  end_time = excluded.end_time,
+  final = excluded.final,
+  revision = excluded.revision,
+  trade_count = excluded.trade_count,
+  close = excluded.close,
+  last_event_time = excluded.last_event_time,
+  last_received_time = excluded.last_received_time,
+  "values" = excluded."values",
+  provider = excluded.provider
+where (
+  excluded.provider is null,
+  case when excluded.provider is null then excluded.trade_count else 0 end,
+  excluded.final,
+  excluded.revision
+) >= (
   stored.provider is null,
   case when stored.provider is null then stored.trade_count else 0 end,
   stored.final,
@@ -190,6 +248,22 @@ select
   revision,
   provider
 from aggregated_data
+where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
+order by start_time desc
+limit %(limit)s
+
+-- name: indicators
+select
+  symbol,
+  "interval",
+  (extract(epoch from start_time) * 1000000)::bigint,
+  (extract(epoch from end_time) * 1000000)::bigint,
+  final, revision, trade_count, close,
+  (extract(epoch from last_event_time) * 1000000)::bigint,
+  (extract(epoch from last_received_time) * 1000000)::bigint,
+  "values",
+  provider
+from technical_indicators
 where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
 order by start_time desc
 limit %(limit)s

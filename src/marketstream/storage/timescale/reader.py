@@ -1,9 +1,15 @@
-"""Reads ticks and bars back from PostgreSQL. Reads: `tick_data`, `aggregated_data` (tables)."""
+"""Reads ticks, bars and indicators back from PostgreSQL.
 
+Reads: `tick_data`, `aggregated_data`, `technical_indicators` (tables).
+"""
+
+from typing import Any
+
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.settings import PostgresSettings
-from marketstream.storage.timescale.rows import bar_of, tick_of
+from marketstream.storage.timescale.rows import bar_of, indicators_of, tick_of
 from marketstream.storage.timescale.session import ReaderSession, time_range
 
 
@@ -33,13 +39,15 @@ class TimescaleReader:
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
     ) -> list[Bar]:
         """The newest `limit` bars that start in the range, oldest first."""
-        parameters = {
-            "symbol": symbol,
-            "interval": interval.name,
-            **time_range(start_us, end_us),
-            "limit": max(limit, 0),
-        }
+        parameters = _of_interval(symbol, interval, start_us, end_us, limit)
         return [bar_of(row) for row in reversed(self._session.rows("bars", parameters))]
+
+    def indicators(
+        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> list[Indicators]:
+        """The indicators of the newest `limit` bars that start in the range, oldest first."""
+        parameters = _of_interval(symbol, interval, start_us, end_us, limit)
+        return [indicators_of(row) for row in reversed(self._session.rows("indicators", parameters))]
 
     def symbols(self) -> list[str]:
         """Every symbol with a tick or a bar, sorted."""
@@ -56,3 +64,9 @@ class TimescaleReader:
     def close(self) -> None:
         """Disconnects."""
         self._session.close()
+
+
+def _of_interval(
+    symbol: str, interval: Interval, start_us: int | None, end_us: int | None, limit: int
+) -> dict[str, Any]:
+    return {"symbol": symbol, "interval": interval.name, **time_range(start_us, end_us), "limit": max(limit, 0)}

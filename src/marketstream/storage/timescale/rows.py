@@ -1,8 +1,11 @@
-"""Ticks and bars as rows of PostgreSQL's COPY text format, and back. Floats cross by `repr`: not a bit is lost."""
+"""Ticks, bars and indicators as rows of PostgreSQL's COPY text format, and back. Floats cross to the bit, by `repr`."""
 
 from functools import lru_cache
 from typing import Any
 
+import orjson
+
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.market import Bar, Tick
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -26,6 +29,16 @@ def bar_row(bar: Bar) -> str:
         f"\t{_NULL if bar.vwap is None else repr(bar.vwap)}\t{bar.trade_count}"
         f"\t{bar.last_event_time_us}\t{bar.last_received_time_us}\t{'t' if bar.final else 'f'}\t{bar.revision}"
         f"\t{_text(bar.provider)}\n"
+    )
+
+
+def indicators_row(indicators: Indicators) -> str:
+    """One line for `incoming_indicators`."""
+    return (
+        f"{_text(indicators.symbol)}\t{_text(indicators.interval)}\t{indicators.start_us}\t{indicators.end_us}"
+        f"\t{'t' if indicators.final else 'f'}\t{indicators.revision}\t{indicators.trade_count}\t{indicators.close!r}"
+        f"\t{indicators.last_event_time_us}\t{indicators.last_received_time_us}"
+        f"\t{orjson.dumps(indicators.values).decode().translate(_ESCAPES)}\t{_text(indicators.provider)}\n"
     )
 
 
@@ -66,6 +79,24 @@ def bar_of(row: tuple[Any, ...]) -> Bar:
         final=row[13],
         revision=row[14],
         provider=row[15],
+    )
+
+
+def indicators_of(row: tuple[Any, ...]) -> Indicators:
+    """The indicators of a row of the `indicators` query."""
+    return Indicators(
+        symbol=row[0],
+        interval=row[1],
+        start_us=row[2],
+        end_us=row[3],
+        final=row[4],
+        revision=row[5],
+        trade_count=row[6],
+        close=row[7],
+        last_event_time_us=row[8],
+        last_received_time_us=row[9],
+        values={name: float(value) for name, value in row[10].items()},  # JSON tells 5.0 from 5 as little as it can
+        provider=row[11],
     )
 
 

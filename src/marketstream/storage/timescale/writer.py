@@ -1,7 +1,7 @@
-"""Stores every tick, the newest version of every bar, and how the feeds are, in PostgreSQL.
+"""Stores every tick, the newest version of every bar and its indicators, and how the feeds are, in PostgreSQL.
 
-Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `feed_events` (topics).
-Writes: `tick_data`, `aggregated_data`, `feeds`, `feed_events`, `feed_gaps` (tables).
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`, `feed_events` (topics).
+Writes: `tick_data`, `aggregated_data`, `technical_indicators`, `feeds`, `feed_events`, `feed_gaps` (tables).
 
 One transaction per batch: COPY into temporary tables, then an insert that skips known trades and an upsert that never
 takes a bar backwards; feed events one by one. So the same batch again, or an older one, changes nothing.
@@ -18,14 +18,15 @@ from marketstream.domain.errors import StoreUnavailableError
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Message
 from marketstream.settings import PostgresSettings
-from marketstream.storage.decoding import Decoded, decode, newest_bars
+from marketstream.storage.decoding import Decoded, decode, newest_bars, newest_indicators
 from marketstream.storage.timescale.connection import connect, postgres_errors
 from marketstream.storage.timescale.feeds import store_feed_events
 from marketstream.storage.timescale.queries import QUERIES
-from marketstream.storage.timescale.rows import bar_row, tick_row
+from marketstream.storage.timescale.rows import bar_row, indicators_row, tick_row
 
 _DAY_US = 86_400 * 1_000_000
 _STATEMENT_SECONDS = 60.0
+_PREPARATIONS = ("ping", "create_incoming_ticks", "create_incoming_bars", "create_incoming_indicators")
 
 
 class TimescaleWriter:
@@ -53,7 +54,7 @@ class TimescaleWriter:
         with postgres_errors(self._settings):
             self._connection = connect(self._settings, "writer", statement_seconds=_STATEMENT_SECONDS)
             with self._connection, self._connection.cursor() as cursor:
-                for name in ("ping", "create_incoming_ticks", "create_incoming_bars"):
+                for name in _PREPARATIONS:
                     cursor.execute(QUERIES[name])
 
     def write(self, batch: Sequence[Message]) -> None:
@@ -102,9 +103,11 @@ class TimescaleWriter:
         connection = self._open()
         ticks = [tick for _, tick in decoded.ticks]
         bars = newest_bars(decoded.bars).values()
+        indicators = newest_indicators(decoded.indicators).values()
         kept_events = {event.time_us // _DAY_US for _, event in decoded.feed_events if event.kind != "status"}
         self._ensure_partitions(connection, tables.TICKS, {tick.event_time_us // _DAY_US for tick in ticks})
         self._ensure_partitions(connection, tables.BARS, {bar.start_us // _DAY_US for bar in bars})
+        self._ensure_partitions(connection, tables.INDICATORS, {each.start_us // _DAY_US for each in indicators})
         self._ensure_partitions(connection, tables.FEED_EVENTS, kept_events)
         with connection, connection.cursor() as cursor:
             if ticks:
@@ -113,6 +116,9 @@ class TimescaleWriter:
             if bars:
                 cursor.copy_expert(QUERIES["copy_bars"], _lines(map(bar_row, bars)))
                 cursor.execute(QUERIES["upsert_bars"])
+            if indicators:
+                cursor.copy_expert(QUERIES["copy_indicators"], _lines(map(indicators_row, indicators)))
+                cursor.execute(QUERIES["upsert_indicators"])
             store_feed_events(cursor, decoded.feed_events)
 
     def _ensure_partitions(self, connection: Connection, table: str, days: Iterable[int]) -> None:

@@ -1,17 +1,18 @@
 """REST over an in-memory market, through the whole ASGI application."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
 import orjson
 import pytest
 
-from marketstream.contracts.messages import decode_bar, decode_quote, decode_tick
+from marketstream.contracts.messages import decode_bar, decode_indicators, decode_quote, decode_tick
 from marketstream.serving.api import feed_schemas as schemas_of_feeds
 from marketstream.serving.api import schemas as schemas_of_market
 from marketstream.serving.api.app import create_app
-from stores import make_provider_bar, make_quote
+from stores import make_bar, make_indicators, make_provider_bar, make_quote
 
 
 @pytest.fixture
@@ -65,8 +66,35 @@ async def test_bars_are_one_minute_and_one_hundred_by_default(client: httpx.Asyn
     assert [bar["start_us"] for bar in body["bars"]] == [bar.start_us for bar in world.bars[-100:]]
 
 
+async def test_indicators_lose_nothing(client: httpx.AsyncClient, world: Any) -> None:
+    body = (await client.get("/api/v1/indicators/btcusdt?window=1min&limit=1000")).json()
+    assert [decode_indicators(orjson.dumps(each)) for each in body.pop("indicators")] == world.indicators
+    origin = {"source": "database", "stale": False, "degraded": False, "age_seconds": 0.5}
+    assert body == {"symbol": "BTCUSDT", "window": "1min", "count": len(world.indicators), **origin}
+
+
+async def test_indicators_of_a_range(client: httpx.AsyncClient, world: Any) -> None:
+    start, end = world.bars[5].start_us, world.bars[9].start_us
+    body = (await client.get("/api/v1/indicators/BTCUSDT", params={"start": start, "end": end})).json()
+    assert [each["start_us"] for each in body["indicators"]] == [bar.start_us for bar in world.bars[5:9]]
+
+
+async def test_the_newest_indicators_come_from_the_cache(client: httpx.AsyncClient, world: Any) -> None:
+    world.history.available = False
+    body = (await client.get("/api/v1/indicators/BTCUSDT?limit=1")).json()
+    assert (body["source"], body["degraded"]) == ("cache", False)
+    assert [decode_indicators(orjson.dumps(each)) for each in body["indicators"]] == world.indicators[-1:]
+
+
+async def test_indicators_without_enough_bars_have_no_values(client: httpx.AsyncClient, world: Any) -> None:
+    said = make_indicators(make_bar(world.bars[0].start_us, 1, symbol="IBM"))
+    world.history.add(replace(said, values={}))
+    body = (await client.get("/api/v1/indicators/IBM")).json()
+    assert [each["values"] for each in body["indicators"]] == [{}]
+
+
 async def test_a_known_symbol_without_data_is_an_empty_list(client: httpx.AsyncClient) -> None:
-    for path in ("ticks", "aggregated"):
+    for path in ("ticks", "aggregated", "indicators"):
         response = await client.get(f"/api/v1/{path}/IBM")
         assert response.status_code == 200
         assert response.json()["count"] == 0
@@ -77,7 +105,7 @@ async def test_a_known_symbol_without_a_tick_has_no_latest(client: httpx.AsyncCl
     assert_problem(await client.get("/api/v1/latest/IBM"), 404, "no-data")
 
 
-@pytest.mark.parametrize("path", ["latest", "ticks", "aggregated"])
+@pytest.mark.parametrize("path", ["latest", "ticks", "aggregated", "indicators"])
 async def test_an_unknown_symbol_is_answered_with_near_ones(client: httpx.AsyncClient, path: str) -> None:
     body = assert_problem(await client.get(f"/api/v1/{path}/BTCUSD"), 404, "unknown-symbol")
     assert body["suggestions"] == ["BTCUSDT"]
@@ -98,6 +126,8 @@ async def test_a_symbol_like_nothing_known_points_to_the_list(client: httpx.Asyn
         ("ticks/BTCUSDT?start=soon", "start"),
         ("ticks/BTCUSDT?start=2&end=1", "start"),
         ("aggregated/BTCUSDT?window=2min", "window"),
+        ("indicators/BTCUSDT?window=2min", "window"),
+        ("indicators/BTCUSDT?start=2&end=1", "start"),
         ("latest/BTC%20USDT", "symbol"),
         (f"latest/{'A' * 33}", "symbol"),
     ],
@@ -208,7 +238,14 @@ async def test_the_description_has_an_example_for_every_answer(client: httpx.Asy
     document = (await client.get("/openapi.json")).json()
     schemas = document["components"]["schemas"]
     assert "example" in schemas["ProblemBody"]
-    market = ("latest/{symbol}", "quotes/{symbol}", "ticks/{symbol}", "aggregated/{symbol}", "symbols")
+    market = (
+        "latest/{symbol}",
+        "quotes/{symbol}",
+        "ticks/{symbol}",
+        "aggregated/{symbol}",
+        "indicators/{symbol}",
+        "symbols",
+    )
     for path in (*market, "feeds", "feeds/events", "feeds/gaps", "feeds/completeness"):
         operation = document["paths"][f"/api/v1/{path}"]["get"]
         name = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[-1]

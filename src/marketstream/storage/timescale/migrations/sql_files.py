@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from importlib.resources import files
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 
 _VARIABLE = re.compile(r"""(?<![:\w]):(['"]?)([a-z_]+)\1""")
 
@@ -31,6 +31,17 @@ def run_file(connection: Connection, name: str, values: Mapping[str, str]) -> No
         name: File name, such as `0001_tables.sql`.
         values: The file's variables.
     """
-    text = files(__package__).joinpath("sql", name).read_text()
+    statements = files(__package__).joinpath("sql", name).read_text()
     with closing(connection.connection.cursor()) as cursor:  # the driver's own: it leaves per cent signs alone
-        cursor.execute(fill_in(text, values))
+        cursor.execute(fill_in(statements, values))
+
+
+def has_hypertables(connection: Connection, schema: str) -> bool:
+    """Whether 0001 found the extension; one that came later than the tables is none of theirs."""
+    if connection.execute(text("select from pg_extension where extname = 'timescaledb'")).first() is None:
+        return False
+    bars = text(
+        "select from timescaledb_information.hypertables"
+        " where hypertable_schema = :schema and hypertable_name = 'aggregated_data'"
+    )
+    return connection.execute(bars, {"schema": schema}).first() is not None

@@ -1,9 +1,8 @@
 """Bars that providers make, and how the feeds are. Writes: `aggregated_data`, `feeds`, `feed_events`, `feed_gaps`."""
 
 from alembic import context, op
-from sqlalchemy import Connection, text
 
-from marketstream.storage.timescale.migrations.sql_files import run_file
+from marketstream.storage.timescale.migrations.sql_files import has_hypertables, run_file
 
 revision = "0002"
 down_revision = "0001"
@@ -13,7 +12,7 @@ def upgrade() -> None:
     """Widens the bars' table and adds those of the feeds, on TimescaleDB where 0001 took it."""
     connection = op.get_bind()
     values = context.config.attributes["values"]
-    timescale = _has_hypertables(connection, values["schema"])
+    timescale = has_hypertables(connection, values["schema"])
     if timescale:
         run_file(connection, "0002_decompress.sql", values)
     run_file(connection, "0002_provider_bars.sql", values)
@@ -21,14 +20,3 @@ def upgrade() -> None:
     run_file(connection, "0002_feeds.sql", {**values, "partition_feed_events": cut})
     if timescale:
         run_file(connection, "0002_compress.sql", values)
-
-
-def _has_hypertables(connection: Connection, schema: str) -> bool:
-    """Whether 0001 found the extension; one that came later than the tables is none of theirs."""
-    if connection.execute(text("select from pg_extension where extname = 'timescaledb'")).first() is None:
-        return False
-    bars = text(
-        "select from timescaledb_information.hypertables"
-        " where hypertable_schema = :schema and hypertable_name = 'aggregated_data'"
-    )
-    return connection.execute(bars, {"schema": schema}).first() is not None
