@@ -58,6 +58,11 @@ class IndicatorCalculator:
         """How many bars have closed."""
         return self._after.count
 
+    @property
+    def newest(self) -> Version | None:
+        """`Bar.version` of the last bar that closed; None before the first."""
+        return self._newest
+
     def preview(self, bar: Bar) -> Mapping[str, float]:
         """The values if `bar` closed as it stands; nothing of it is kept.
 

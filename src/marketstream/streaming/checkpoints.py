@@ -3,9 +3,9 @@
 Layout under `<data_dir>/checkpoints/<query>/`: `current.json` names the folder in use and the shape it was made for.
 
 A fresh checkpoint after an earlier one starts reading where every bar that could still change began: the earlier one's
-last commit, less the longest interval and the lateness, by the time the ticks were received. Bars cut by that point
+last commit, less the longest interval and the lateness, by the time messages were received. Bars cut by that point
 come out with fewer trades than their stored versions, which readers therefore keep. Without an earlier one it starts at
-the oldest tick.
+the oldest message, or, for a query that gets its past from elsewhere, where bars still open now began.
 """
 
 import shutil
@@ -32,7 +32,8 @@ class QueryShape:
         intervals: Names of the bar intervals.
         source_partitions: Partitions of the source topic.
         shuffle_partitions: Partitions of the state.
-        source: Identity of the source topic; a topic created anew has other offsets.
+        source: Identity of the source topic, or topics; one created anew has other offsets.
+        parameters: Whatever else the state depends on.
     """
 
     transform_version: int
@@ -41,6 +42,7 @@ class QueryShape:
     source_partitions: int
     shuffle_partitions: int
     source: str
+    parameters: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +77,11 @@ class CheckpointStore:
     Args:
         folder: Where they live; made when first needed.
         reach_back_seconds: How far before the last commit a bar that can still change may begin.
+        has_past: The very first checkpoint need not read what is older than that: the query knows its past.
     """
 
-    def __init__(self, folder: Path, *, reach_back_seconds: float) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, *, reach_back_seconds: float, has_past: bool = False) -> None:
+        self._folder, self._has_past = folder, has_past
         self._reach_back_ms = int((reach_back_seconds + _MARGIN_SECONDS) * 1_000)
 
     def open(self, shape: QueryShape) -> Checkpoint:
@@ -109,13 +112,15 @@ class CheckpointStore:
             return _POINTER.validate_json(pointer.read_bytes())
         except ValidationError as error:
             raise StreamingError(
-                f"{pointer} is damaged; remove the folder {self._folder} to make the bars again from the oldest tick"
+                f"{pointer} is damaged; remove the folder {self._folder} and the query begins as if for the first time"
             ) from error
 
     def _fresh(self, shape: QueryShape, earlier: _Pointer | None, reason: str) -> Checkpoint:
-        options = self._start_after(earlier) if earlier and earlier.shape.source == shape.source else _OLDEST
+        options = (
+            self._start_after(earlier) if earlier and earlier.shape.source == shape.source else self._first_start()
+        )
         start = options.get("startingTimestamp")
-        reason += f"; reading ticks received since {_iso(int(start))}" if start else "; reading from the oldest tick"
+        reason += f"; reading what was received since {_iso(int(start))}" if start else "; reading from the beginning"
         self._folder.mkdir(parents=True, exist_ok=True)
         path = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()), dir=self._folder))
         pointer = self._folder / "current.json"
@@ -131,7 +136,13 @@ class CheckpointStore:
         commit_ms = _last_commit_ms(self._folder / earlier.folder)
         if commit_ms is None:  # it never got anywhere, so its own start still holds
             return earlier.source_options
-        start_ms = commit_ms - self._reach_back_ms
+        return self._start_before(commit_ms)
+
+    def _first_start(self) -> dict[str, str]:
+        return self._start_before(time.time_ns() // 1_000_000) if self._has_past else _OLDEST
+
+    def _start_before(self, moment_ms: int) -> dict[str, str]:
+        start_ms = moment_ms - self._reach_back_ms
         return {"startingTimestamp": str(start_ms), "startingOffsetsByTimestampStrategy": "latest"}
 
 

@@ -3,31 +3,25 @@
 Reads: topic `tick_data`. Writes: topics `aggregated_data_*`, at least once; `<data_dir>/run/bars.json`, its progress.
 """
 
-import signal
-import threading
-import time
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-import orjson
-from pyspark.errors import StreamingQueryException
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from marketstream.bus.admin import ensure_topics, partition_count, topic_ids
 from marketstream.contracts.topics import TICKS, all_topics
-from marketstream.domain.errors import StreamingError
 from marketstream.observability.logs import get_logger
 from marketstream.settings import Settings
 from marketstream.streaming.bars import TRANSFORM_VERSION, make_bars, parse_ticks, to_messages
 from marketstream.streaming.checkpoints import Checkpoint, CheckpointStore, QueryShape
+from marketstream.streaming.resources import bars_resources
+from marketstream.streaming.running import stop_signal, watch
 from marketstream.streaming.session import open_session
 from marketstream.streaming.slots import slots_needed
 from marketstream.streaming.trigger import Trigger
 
 QUERY = "bars"
 _LOG = get_logger("streaming")
-_PROGRESS_SECONDS = 1.0
 _BATCH_TICKS_MAX = "500000"  # bounds a batch's memory while it catches up
 
 
@@ -104,11 +98,9 @@ def run_bars(settings: Settings) -> None:
         ConfigurationError: A setting is wrong or the master has too few slots.
         BusError: The broker is away.
     """
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_signal()
     job = BarsJob.prepare(settings)
-    spark = open_session(settings, name=f"marketstream-{QUERY}", slots=job.slots)
+    spark = open_session(settings, replace(bars_resources(settings), slots=job.slots), name=f"marketstream-{QUERY}")
     longest = max(interval.seconds for interval in settings.intervals)
     store = CheckpointStore(
         settings.data_dir / "checkpoints" / QUERY,
@@ -118,43 +110,9 @@ def run_bars(settings: Settings) -> None:
     while True:
         _LOG.info("query starts", trigger=settings.streaming.trigger, checkpoint=checkpoint.reason)
         query = job.start(spark, checkpoint)
-        rows = _watch(query, stop, settings)
+        rows = watch(query, stop, settings.data_dir / "run", rows_max=settings.streaming.state_rows_max)
         query.stop()
         if stop.is_set():
             spark.stop()
             return
         checkpoint = store.rotate(job.shape, f"state holds {rows} bars")
-
-
-def _watch(query: StreamingQuery, stop: threading.Event, settings: Settings) -> int:
-    progress_file = settings.data_dir / "run" / f"{QUERY}.json"
-    rows = 0
-    while not stop.wait(_PROGRESS_SECONDS) and rows <= settings.streaming.state_rows_max:
-        if not query.isActive:
-            error: StreamingQueryException | None = query.exception()
-            raise StreamingError(f"the bars query stopped by itself: {error}")
-        progress = query.lastProgress
-        rows = sum(operator["numRowsTotal"] for operator in progress["stateOperators"]) if progress else 0
-        _write_progress(progress_file, query, rows)
-    return rows
-
-
-def _write_progress(path: Path, query: StreamingQuery, rows: int) -> None:
-    progress = query.lastProgress
-    path.parent.mkdir(parents=True, exist_ok=True)
-    written = path.with_suffix(".tmp")
-    written.write_bytes(
-        orjson.dumps(
-            {
-                "query_id": str(query.id),
-                "updated_us": time.time_ns() // 1_000,
-                "batch_id": progress["batchId"] if progress else None,
-                "input_rows_per_second": progress["inputRowsPerSecond"] if progress else None,
-                "processed_rows_per_second": progress["processedRowsPerSecond"] if progress else None,
-                "durations_ms": progress["durationMs"] if progress else None,
-                "state_rows": rows,
-                "status": query.status["message"],
-            }
-        )
-    )
-    written.replace(path)

@@ -4,6 +4,7 @@ from pyspark.sql import SparkSession
 
 from marketstream.domain.errors import ConfigurationError
 from marketstream.settings import Settings, cache_dir
+from marketstream.streaming.resources import JobResources
 from marketstream.streaming.slots import check_slots, resolve_master
 
 
@@ -20,7 +21,7 @@ def connector_jars() -> list[str]:
     return jars
 
 
-def spark_conf(settings: Settings, *, slots: int) -> dict[str, str]:
+def spark_conf(settings: Settings, resources: JobResources) -> dict[str, str]:
     """Spark's configuration for this platform, for `spark-submit` and for a session alike.
 
     Raises:
@@ -28,31 +29,32 @@ def spark_conf(settings: Settings, *, slots: int) -> dict[str, str]:
     """
     streaming = settings.streaming
     return {
-        "spark.master": resolve_master(streaming.master, slots),
+        "spark.master": resolve_master(streaming.master, resources.slots),
         "spark.jars": ",".join(connector_jars()),
-        "spark.driver.memory": f"{streaming.driver_memory_mb}m",
+        "spark.driver.memory": f"{resources.memory_mb}m",
         "spark.sql.shuffle.partitions": str(streaming.shuffle_partitions),
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.adaptive.enabled": "false",  # has no meaning in streaming and only warns there
         "spark.sql.streaming.minBatchesToRetain": "10",
         # A shuffled row waits at most this long for its buffer to fill; the default favours throughput over latency.
         "spark.shuffle.streaming.networkBufferMaxWaitTimeMs": "10",
-        "spark.ui.port": str(streaming.ui_port),
+        "spark.ui.port": str(resources.ui_port),
         "spark.ui.showConsoleProgress": "false",
+        **resources.conf,
     }
 
 
-def open_session(settings: Settings, *, name: str, slots: int) -> SparkSession:
+def open_session(settings: Settings, resources: JobResources, *, name: str) -> SparkSession:
     """Starts Spark, or joins the session that `spark-submit` prepared.
 
     Raises:
         ConfigurationError: The master has too few slots, or the jars are missing.
     """
     builder = SparkSession.builder.appName(name)
-    for key, value in spark_conf(settings, slots=slots).items():
+    for key, value in spark_conf(settings, resources).items():
         builder = builder.config(key, value)
     session = builder.getOrCreate()
     context = session.sparkContext
     context.setLogLevel("WARN")
-    check_slots(context.defaultParallelism, slots, str(context.master))
+    check_slots(context.defaultParallelism, resources.slots, str(context.master))
     return session

@@ -8,8 +8,8 @@ import pyspark
 
 from marketstream.domain.errors import ConfigurationError
 from marketstream.settings import Settings
+from marketstream.streaming.resources import RESOURCES
 from marketstream.streaming.session import spark_conf
-from marketstream.streaming.slots import slots_needed
 
 # While Spark catches up it takes all it is given; ticks on their way to the cache go first.
 _NICENESS = 5
@@ -29,17 +29,12 @@ def submit(job: str, settings: Settings) -> None:
     if settings.streaming.master.startswith("local"):
         os.nice(_NICENESS)
     program = str(Path(pyspark.__path__[0]) / "bin" / "spark-submit")
-    os.execve(program, [program, *submit_arguments(settings), str(script)], submit_environment(settings))  # noqa: S606  # no shell is wanted
+    os.execve(program, [program, *submit_arguments(job, settings), str(script)], submit_environment(settings))  # noqa: S606  # no shell is wanted
 
 
-def submit_arguments(settings: Settings) -> list[str]:
-    """Options of spark-submit: the master and every `--conf`."""
-    slots = slots_needed(
-        realtime=True,
-        source_partitions=settings.kafka.partitions,
-        shuffle_partitions=settings.streaming.shuffle_partitions,
-    )
-    conf = spark_conf(settings, slots=slots)
+def submit_arguments(job: str, settings: Settings) -> list[str]:
+    """Options of spark-submit for a job: the master and every `--conf`."""
+    conf = spark_conf(settings, RESOURCES[job](settings))
     master = conf.pop("spark.master")
     return ["--master", master, *(part for name, value in conf.items() for part in ("--conf", f"{name}={value}"))]
 

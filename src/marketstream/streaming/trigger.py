@@ -25,6 +25,20 @@ class Trigger:
     interval: str
 
     @classmethod
+    def micro_batches(cls, text: str) -> Self:
+        """Reads an interval for a query that can't run in real-time mode.
+
+        Raises:
+            ConfigurationError: The text is no interval.
+        """
+        if not _INTERVAL.fullmatch(text):
+            raise ConfigurationError(
+                f"MARKETSTREAM_STREAMING__INDICATORS_TRIGGER={text!r}: say a micro-batch interval, such as `1 second`; "
+                "Spark's real-time mode runs no Python"
+            )
+        return cls(realtime=False, interval=text)
+
+    @classmethod
     def parse(cls, text: str, *, realtime_checkpoint_seconds: int) -> Self:
         """Reads `realtime`, or an interval such as `1 second` or `0 seconds`.
 

@@ -1,0 +1,157 @@
+"""Bars to indicators as one Spark transform: a calculator for each (symbol, interval), kept in Spark's state.
+
+Messages reach Python as they are: one decoding there costs less than parsing in the JVM and converting every column.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+import orjson
+from pyspark.sql import Column, DataFrame, Row
+from pyspark.sql import functions as F  # noqa: N812  # Spark's own convention
+from pyspark.sql.streaming.stateful_processor import StatefulProcessor, StatefulProcessorHandle
+
+from marketstream.analytics.indicator_state import IndicatorStateError
+from marketstream.analytics.live import LiveIndicators
+from marketstream.analytics.parameters import IndicatorParameters
+from marketstream.analytics.sessions import MarketSessions
+from marketstream.contracts.messages import decode_bar, encode
+from marketstream.contracts.topics import BARS_PREFIX, INDICATORS, PROVIDER_BARS
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar
+from marketstream.streaming.history import HistorySource, worker_history
+
+# Raise it whenever the grouping or the state changes: checkpoints made for another version are not resumed.
+TRANSFORM_VERSION = 1
+
+_STATE_SCHEMA = "closed binary, waiting binary, warm boolean"
+_OUTPUT_SCHEMA = "key string, value binary, told int, stale int, undecodable int"
+_STATE_MS = int(timedelta(days=30).total_seconds() * 1_000)  # a symbol that is silent for so long is forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class IndicatorRecipe:
+    """What the workers need to know.
+
+    Attributes:
+        parameters: The indicators' periods.
+        lateness_us: A final bar can be revised until a trade that much after its end has been seen.
+        history: Where past bars are; None for none.
+    """
+
+    parameters: IndicatorParameters
+    lateness_us: int
+    history: HistorySource | None = None
+
+
+def make_indicators(messages: DataFrame, recipe: IndicatorRecipe) -> DataFrame:
+    """Computes indicators of bars as they come.
+
+    Args:
+        messages: Kafka rows (`topic`, `key`, `value`) of bars' topics; a stream.
+        recipe: How.
+
+    Returns:
+        Kafka rows (`key`, `value`) of `technical_indicators`; besides, for each (symbol, interval) of a batch, one
+        without `value` that counts what was `told`, and what was left out as `stale` or `undecodable`.
+    """
+    keyed = messages.select(F.col("key").cast("string").alias("symbol"), _interval().alias("interval"), "value")
+    return (
+        keyed.where("symbol is not null and interval is not null and value is not null")
+        .groupBy("symbol", "interval")
+        .transformWithState(IndicatorProcessor(recipe), _OUTPUT_SCHEMA, "Update", "ProcessingTime")
+    )
+
+
+def to_messages(rows: DataFrame) -> DataFrame:
+    """Leaves the counts out, after Spark has added them up for the query's progress (`observedMetrics`)."""
+    counts = [F.sum(name).alias(name) for name in ("told", "stale", "undecodable")]
+    return rows.observe(INDICATORS, *counts).where("value is not null").select("key", "value")
+
+
+class IndicatorProcessor(StatefulProcessor):
+    """Keeps the indicators of each (symbol, interval) in Spark's state.
+
+    Args:
+        recipe: How they are computed.
+    """
+
+    def __init__(self, recipe: IndicatorRecipe) -> None:
+        self._recipe = recipe
+
+    def init(self, handle: StatefulProcessorHandle) -> None:
+        """Declares the state."""
+        self._state = handle.getValueState("indicators", _STATE_SCHEMA, ttlDurationMs=_STATE_MS)
+
+    def handleInputRows(self, key: Any, rows: Iterator[Any], timerValues: Any) -> Iterator[Row]:  # noqa: N802, N803
+        """The indicators of one batch's bars of one symbol and interval."""
+        symbol, interval = key
+        bars, undecodable = _decode(rows, symbol, interval)
+        if bars:
+            live, warm = self._restored(symbol)
+            warm = warm or self._warmed(live, Interval.parse(interval), bars)
+            told = live.take(bars)
+            self._state.update((live.closed, orjson.dumps(live.waiting), warm))
+            yield from (Row(key=symbol, value=encode(one), told=0, stale=0, undecodable=0) for one in told)
+            yield Row(key=symbol, value=None, told=len(told), stale=live.stale, undecodable=undecodable)
+        elif undecodable:
+            yield Row(key=symbol, value=None, told=0, stale=0, undecodable=undecodable)
+
+    def close(self) -> None:
+        """Nothing is open: what outlives a batch belongs to the worker's process."""
+
+    def _restored(self, symbol: str) -> tuple[LiveIndicators, bool]:
+        """The indicators as the last batch left them, and whether they have their history."""
+        recipe = self._recipe
+        live = LiveIndicators(recipe.parameters, _sessions().of(symbol), recipe.lateness_us)
+        state = self._state.get()
+        if state is None:
+            return live, recipe.history is None
+        closed, waiting, warm = state
+        try:
+            live.restore(closed and bytes(closed), [Bar(**fields) for fields in orjson.loads(waiting)])
+        except IndicatorStateError:  # of other parameters: nothing of it is of use
+            return live, recipe.history is None
+        return live, warm
+
+    def _warmed(self, live: LiveIndicators, interval: Interval, bars: list[Bar]) -> bool:
+        """Takes the history in, if it can be had now."""
+        recipe = self._recipe
+        if recipe.history is None:
+            return True
+        first = min([*live.waiting, *bars], key=lambda bar: bar.start_us)
+        history = worker_history(recipe.history, recipe.parameters.history_bars)
+        past = history.before(first.symbol, interval, first.start_us, _sessions().of(first.symbol))
+        return past is not None and live.warm(past)
+
+
+@cache
+def _sessions() -> MarketSessions:
+    """This worker's calendars, which take a second to compute."""
+    return MarketSessions()
+
+
+def _interval() -> Column:
+    """A message's interval: on its topic's name, but providers' bars of all intervals share one."""
+    return F.when(
+        F.col("topic") == PROVIDER_BARS, F.get_json_object(F.col("value").cast("string"), "$.interval")
+    ).otherwise(F.substring("topic", len(BARS_PREFIX) + 1, 100))
+
+
+def _decode(rows: Iterator[Row], symbol: str, interval: str) -> tuple[list[Bar], int]:
+    """The rows that are bars of this symbol and interval, and how many are not."""
+    bars, undecodable = [], 0
+    for row in rows:
+        try:
+            bar = decode_bar(row.value)
+            fits = bar.symbol == symbol and bar.interval == interval == Interval.parse(interval).name
+        except ValueError:
+            fits = False
+        if fits:
+            bars.append(bar)
+        else:
+            undecodable += 1
+    return bars, undecodable

@@ -1,0 +1,69 @@
+"""What each Spark job needs of its driver: slots, memory, a port for its page, and configuration of its own."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from marketstream.settings import Settings
+from marketstream.streaming.slots import slots_needed
+
+_STATE_STORE = "spark.sql.streaming.stateStore"
+# State in RocksDB, which transformWithState asks for, with each batch's changes and not its whole files in the
+# checkpoint; and none of the batches that Spark would run without data, one after the other, only to look at the clock.
+_KEYED_STATE = {
+    f"{_STATE_STORE}.providerClass": "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
+    f"{_STATE_STORE}.rocksdb.changelogCheckpointing.enabled": "true",
+    f"{_STATE_STORE}.rocksdb.boundedMemoryUsage": "true",
+    f"{_STATE_STORE}.rocksdb.maxMemoryUsageMB": "64",
+    "spark.sql.streaming.noDataMicroBatches.enabled": "false",
+}
+# A batch a second fills Spark's page with history that nobody reads and that takes a hundred megabytes.
+_LITTLE_HISTORY = {
+    "spark.ui.retainedJobs": "50",
+    "spark.ui.retainedStages": "50",
+    "spark.ui.retainedTasks": "200",
+    "spark.sql.ui.retainedExecutions": "20",
+    "spark.sql.streaming.numRecentProgressUpdates": "10",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class JobResources:
+    """One job's share of the machine.
+
+    Attributes:
+        slots: Task slots it occupies at once.
+        memory_mb: Heap of its driver.
+        ui_port: Where Spark's own page of it is.
+        conf: Spark's configuration beyond what all jobs share.
+    """
+
+    slots: int
+    memory_mb: int
+    ui_port: int
+    conf: Mapping[str, str] = field(default_factory=dict)
+
+
+def bars_resources(settings: Settings) -> JobResources:
+    """Slots enough for real-time mode."""
+    streaming = settings.streaming
+    slots = slots_needed(
+        realtime=True, source_partitions=settings.kafka.partitions, shuffle_partitions=streaming.shuffle_partitions
+    )
+    return JobResources(slots, streaming.driver_memory_mb, streaming.ui_port)
+
+
+def indicators_resources(settings: Settings) -> JobResources:
+    """Micro-batches of one stage: a slot for each of its partitions is all there is to use."""
+    streaming = settings.streaming
+    return JobResources(
+        slots=1,
+        memory_mb=streaming.indicators_memory_mb,
+        ui_port=streaming.indicators_ui_port,
+        conf=_KEYED_STATE | _LITTLE_HISTORY,
+    )
+
+
+RESOURCES: Mapping[str, Callable[[Settings], JobResources]] = {
+    "bars": bars_resources,
+    "indicators": indicators_resources,
+}
