@@ -39,7 +39,7 @@ def test_the_layers_are_whole() -> None:
         *("kafka", "timescaledb", "redis", "influxdb", "migrate", "topics"),
         *PROCESSES,
     }
-    assert set(LAYERS["spark"]["services"]) == {"spark-master", "spark-worker", "bars"}
+    assert set(LAYERS["spark"]["services"]) == {"spark-master", "spark-worker", "bars", "indicators"}
     assert set(LAYERS["observability"]["services"]) == {"prometheus", "alertmanager", "grafana"}
     assert len(SERVICES) == sum(len(layer["services"]) for layer in LAYERS.values())
     included = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["include"]
@@ -139,8 +139,9 @@ def test_every_process_has_only_the_passwords_it_needs() -> None:
         "api": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
         "dashboard": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
         "producer": {"POLYGON__API_KEY", "BINANCE__API_KEY"},
+        "indicators": {"POSTGRES__READER_PASSWORD"},
     }
-    for name in (*PROCESSES, "migrate", "topics", "bars"):
+    for name in (*PROCESSES, "migrate", "topics", "bars", "indicators"):
         held = {
             variable.removeprefix("MARKETSTREAM_")
             for variable in SERVICES[name]["environment"]
@@ -173,7 +174,7 @@ def test_settings_given_outright_are_accepted(monkeypatch: pytest.MonkeyPatch, t
 
 def test_every_command_exists() -> None:
     commands = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
-    for name in (*PROCESSES, *ONE_SHOT, "bars"):
+    for name in (*PROCESSES, *ONE_SHOT, "bars", "indicators"):
         command, *arguments = SERVICES[name]["command"]
         assert command in commands
         assert command != "run" or arguments[0] in PROCESSES

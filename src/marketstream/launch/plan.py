@@ -91,10 +91,13 @@ def _server_service(server: Server, after: tuple[str, ...], absent: str | None) 
 def _processes(settings: Settings, feeds: Feeds, *, has_jars: bool) -> list[Service]:
     replayed = any(feed.bundled for feed in feeds)
     producer = _process("producer", after=("topics", *(("replay",) if replayed else ())), feeds=feeds)
+    streaming, jars = settings.streaming, () if has_jars else ("jars",)
     return [
         *([_replay(settings)] if replayed else []),
-        _bars(settings, after=("topics",) if has_jars else ("topics", "jars")),
+        _spark_job("bars", streaming.ui_port, after=("topics", *jars)),
         _process("closer", after=("topics",)),
+        # Not after the migrations: without the database it has no history at first, and takes it in later.
+        _spark_job("indicators", streaming.indicators_ui_port, after=("topics", *jars)),
         _process("redis-writer", after=("topics", "redis")),
         _process("timescale-writer", after=("topics", "migrations")),
         _process("influx-writer", after=("topics", "influxdb"), optional=True),
@@ -115,12 +118,11 @@ def _replay(settings: Settings) -> Service:
     )
 
 
-def _bars(settings: Settings, after: tuple[str, ...]) -> Service:
-    port = settings.streaming.ui_port
+def _spark_job(name: str, port: int, *, after: tuple[str, ...]) -> Service:
     return Service(
-        name="bars",
+        name=name,
         kind=Kind.PROCESS,
-        command=_command("submit", "bars"),
+        command=_command("submit", name),
         after=after,
         fault=lambda: _query_fault(f"http://127.0.0.1:{port}/StreamingQuery/"),
         ports=(port,),

@@ -38,8 +38,8 @@ def test_the_whole_platform_is_there_and_can_be_ordered(settings: Settings) -> N
     services = by_name(settings, REPLAY)
     start_levels(tuple(services.values()))
     expected = {"kafka", "postgres", "redis", "influxdb", "topics", "migrations", "replay", "producer", "bars"}
-    expected |= {"redis-writer", "timescale-writer", "influx-writer", "api", "dashboard", "metrics"}
-    expected |= {"prometheus", "alertmanager", "grafana"}
+    expected |= {"closer", "redis-writer", "timescale-writer", "influx-writer", "api", "dashboard", "metrics"}
+    expected |= {"indicators", "prometheus", "alertmanager", "grafana"}
     assert expected <= services.keys()
 
 
@@ -95,6 +95,7 @@ def test_missing_jars_are_fetched_before_kafka_and_spark(settings: Settings, mon
     assert services["jars"].kind is Kind.STEP
     assert "jars" in services["kafka"].after
     assert "jars" in services["bars"].after
+    assert "jars" in services["indicators"].after
 
 
 def test_ports_follow_the_settings(tmp_path: Path) -> None:
