@@ -13,8 +13,8 @@ from marketstream.analytics.sessions import Sessions
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.market import Bar
 
-# Bars that wait for their final; beyond, the oldest closes as it stands. Two minutes of bars of a second.
-WAITING_MAX = 128
+# Bars that wait for their final; beyond, the oldest closes as it stands. A minute of bars of a second.
+WAITING_MAX = 64
 _NEVER_US = 2**63
 
 

@@ -18,7 +18,7 @@ from marketstream.ports import MarketReader
 _LOG = get_logger("streaming")
 # A session's VWAP needs all bars of its session: more than a day of 10 s ones, not of 1 s ones.
 _BARS_MAX = 10_000
-_WAITING_BARS = 128  # newest bars that may not be final yet
+_WAITING_BARS = 64  # newest bars that may not be final yet
 _PAUSE_SECONDS = 15.0
 _SPENT_SECONDS = 2.0  # of each period of as long again, so that a cold start never stops the stream
 

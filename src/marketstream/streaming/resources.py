@@ -9,13 +9,15 @@ from marketstream.streaming.slots import slots_needed
 _STATE_STORE = "spark.sql.streaming.stateStore"
 # State in RocksDB, which transformWithState asks for, with each batch's changes and not its whole files in the
 # checkpoint; and none of the batches that Spark would run without data, one after the other, only to look at the clock.
-_KEYED_STATE = {
+KEYED_STATE = {
     f"{_STATE_STORE}.providerClass": "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
     f"{_STATE_STORE}.rocksdb.changelogCheckpointing.enabled": "true",
     f"{_STATE_STORE}.rocksdb.boundedMemoryUsage": "true",
     f"{_STATE_STORE}.rocksdb.maxMemoryUsageMB": "64",
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
 }
+# On a busy machine a Python worker takes longer than Spark's 15 s to start, and the query would end for it.
+_PATIENCE = {"spark.python.authenticate.socketTimeout": "120s"}
 # A batch a second fills Spark's page with history that nobody reads and that takes a hundred megabytes.
 _LITTLE_HISTORY = {
     "spark.ui.retainedJobs": "50",
@@ -59,7 +61,7 @@ def indicators_resources(settings: Settings) -> JobResources:
         slots=1,
         memory_mb=streaming.indicators_memory_mb,
         ui_port=streaming.indicators_ui_port,
-        conf=_KEYED_STATE | _LITTLE_HISTORY,
+        conf=KEYED_STATE | _PATIENCE | _LITTLE_HISTORY,
     )
 
 

@@ -1,0 +1,198 @@
+"""Indicators that follow versions of bars: whatever comes in whatever pieces, the last word is the calculator's."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from indicator_cases import DEFAULT, MINUTE_US, price_bar, walk
+from marketstream.analytics.indicator_state import IndicatorStateError
+from marketstream.analytics.indicators import IndicatorCalculator
+from marketstream.analytics.live import WAITING_MAX, LiveIndicators
+from marketstream.analytics.parameters import IndicatorParameters
+from marketstream.analytics.sessions import UtcDays
+from marketstream.domain.market import Bar
+
+LATENESS_US = 10_000_000
+SHORT = IndicatorParameters(sma=(2,), ema=(3,))
+
+
+def live(parameters=DEFAULT, lateness_us=LATENESS_US):
+    return LiveIndicators(parameters, UtcDays(), lateness_us)
+
+
+def versions_of(bars, seed=1):
+    """Each bar as it grows, then final; a bar's final comes when later ones have begun."""
+    chance = random.Random(seed)
+    messages = []
+    for number, bar in enumerate(bars):
+        count = chance.randint(1, 4)
+        final = replace(bar, trade_count=count, last_event_time_us=bar.end_us - 1)
+        for trades in range(1, count + 1):
+            part = final if trades == count else replace(final, high=bar.low, open=bar.low, close=bar.low, low=bar.low)
+            messages.append((number, replace(part, final=False, trade_count=trades)))
+        messages.append((number + chance.choice((0.5, 1.5)), final))
+    return [message for _, message in sorted(messages, key=lambda one: one[0])]
+
+
+def last_words(told):
+    """What a store that never goes backwards keeps."""
+    kept = {}
+    for one in told:
+        if one.start_us not in kept or one.version >= kept[one.start_us].version:
+            kept[one.start_us] = one
+    return kept
+
+
+def by_calculator(bars):
+    calculator = IndicatorCalculator(DEFAULT, UtcDays())
+    return {bar.start_us: calculator.close(bar) for bar in bars}
+
+
+def in_pieces(messages, pieces, seed):
+    cuts = sorted(random.Random(seed).sample(range(1, len(messages)), pieces - 1)) if pieces > 1 else []
+    return [messages[begin:end] for begin, end in zip([0, *cuts], [*cuts, len(messages)], strict=True)]
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 200])
+def test_pieces_and_restarts_change_nothing(pieces):
+    bars = walk(300)
+    messages = versions_of(bars)
+    indicators, told = live(), []
+    for piece in in_pieces(messages, pieces, seed=pieces):
+        told += indicators.take(piece)
+        closed, waiting = indicators.closed, indicators.waiting
+        indicators = live()
+        indicators.restore(closed, waiting)
+    kept = last_words(told)
+    assert {start_us: one.values for start_us, one in kept.items()} == by_calculator(bars)
+    assert all(one.final for one in kept.values())
+    assert len([one for one in told if one.final]) == len(bars)
+    assert len(indicators.waiting) <= 2
+
+
+def test_disorder_within_a_piece_changes_nothing():
+    messages = versions_of(walk(250))
+    shuffled = list(messages)
+    random.Random(5).shuffle(shuffled)
+    assert live().take(shuffled) == live().take(messages)
+
+
+def test_an_open_bar_says_what_it_will_say_when_it_closes():
+    first, second, third = walk(3)
+    indicators = live(SHORT)
+    opened = [replace(bar, final=False) for bar in (first, second, third)]
+    previews = {one.start_us: one.values for bar in opened for one in indicators.take([bar])}
+    assert not any(one.final for one in indicators.waiting)
+    finals = {one.start_us: one.values for one in indicators.take([first, second, third])}
+    assert previews == finals
+    assert set(finals[third.start_us]) >= {"sma_2", "ema_3"}
+
+
+def test_a_late_trade_changes_what_the_bars_after_it_say():
+    first, second, third = (price_bar(minute, 10.0, trade_count=2) for minute in range(3))
+    indicators = live(SHORT)
+    indicators.take([first, second, replace(third, final=False)])
+    again = indicators.take([replace(second, high=30.0, close=30.0, trade_count=3, final=False)])
+    assert [(one.start_us, one.values["sma_2"]) for one in again] == [(MINUTE_US, 20.0), (2 * MINUTE_US, 20.0)]
+    corrected = replace(second, high=30.0, close=30.0, trade_count=3, revision=1)
+    assert [one.revision for one in indicators.take([corrected])] == [1]  # the same numbers: nothing else to say
+
+
+def test_only_the_newest_version_of_an_open_bar_is_told_and_every_final_one():
+    bar = replace(walk(1)[0], trade_count=3)
+    versions = [replace(bar, trade_count=count, final=False) for count in (2, 1, 3)]
+    assert [one.trade_count for one in live().take(versions)] == [3]
+    revised = replace(bar, trade_count=5, revision=1)
+    opened_again = replace(bar, trade_count=4, final=False)
+    told = live().take([*versions, revised, opened_again, bar])
+    assert [(one.trade_count, one.final) for one in told] == [(3, True), (5, True)]
+
+
+def test_nothing_goes_backwards():
+    bars = [replace(bar, trade_count=2, last_event_time_us=bar.end_us - 1) for bar in walk(4)]
+    indicators = live()
+    indicators.take(bars)
+    assert indicators.take([replace(bars[-1], trade_count=1, final=False)]) == []
+    assert indicators.stale == 0  # an older version of a bar that is known is no loss
+    assert indicators.take([bars[0], replace(bars[0], trade_count=3)]) == []
+    assert indicators.stale == 2
+
+
+def test_the_newest_closed_bar_may_be_revised():
+    first, second, third = (
+        price_bar(minute, 10.0, trade_count=2, last_event_time_us=(minute + 1) * MINUTE_US - 1) for minute in range(3)
+    )
+    indicators = live(SHORT)
+    indicators.take([first, second, third])
+    assert [bar.start_us for bar in indicators.waiting] == [third.start_us]
+    again = indicators.take([replace(second, close=30.0, high=30.0, trade_count=3, revision=1)])
+    assert [one.values["sma_2"] for one in again] == [20.0, 20.0]
+
+
+def test_a_provider_s_bar_gives_way_to_the_one_made_from_trades():
+    bar = price_bar(0, 10.0, trade_count=1)
+    provided = replace(bar, provider="p", trade_count=0, revision=99, close=9.0, low=9.0)
+    indicators = live()
+    assert indicators.take([provided])[0].provider == "p"
+    assert indicators.take([replace(bar, final=False)])[0].provider is None
+    assert indicators.take([replace(provided, revision=100)]) == []
+
+
+def test_an_idle_final_bar_waits_for_a_trade_in_time():
+    first = price_bar(0, 10.0, last_event_time_us=1)
+    second = price_bar(1, 20.0, last_event_time_us=MINUTE_US + 1)
+    indicators = live(SHORT)
+    indicators.take([first, second])
+    assert len(indicators.waiting) == 2  # the newest trade is within the lateness of the first bar's end
+    indicators.take([replace(second, trade_count=2, last_event_time_us=2 * MINUTE_US - 1, final=False)])
+    assert [bar.start_us for bar in indicators.waiting] == [MINUTE_US]
+
+
+def test_without_finals_the_bars_that_wait_are_bounded_and_the_values_right():
+    bars = walk(WAITING_MAX + 30)
+    indicators, told = live(), []
+    for bar in bars:
+        told += indicators.take([replace(bar, final=False)])
+    assert len(indicators.waiting) == WAITING_MAX
+    assert [one.values for one in told] == list(by_calculator(bars).values())
+    assert indicators.take([bars[0]]) == []
+    assert indicators.stale == 1
+
+
+def test_history_comes_before_all_that_waits():
+    bars = walk(400)
+    indicators = live()
+    cold = indicators.take([replace(bars[300], final=False)])
+    assert "sma_20" not in cold[0].values
+    assert indicators.warm([*bars[:301], replace(bars[301], final=False)])
+    assert last_words(indicators.take(bars[300:]))[bars[-1].start_us].values == by_calculator(bars)[bars[-1].start_us]
+
+
+def test_history_that_lacks_what_has_closed_is_refused():
+    bars = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(60)]
+    indicators = live()
+    indicators.take(bars[50:])
+    assert not indicators.warm(bars[:50])
+    assert not indicators.warm([])
+    assert indicators.warm(bars[:59])
+    assert indicators.take([bars[59]])[0].values == by_calculator(bars)[bars[59].start_us]
+
+
+def test_no_history_is_an_answer_for_a_new_symbol():
+    assert live().warm([])
+
+
+def test_a_state_of_other_parameters_is_refused():
+    indicators = live()
+    indicators.take([replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(5)])
+    with pytest.raises(IndicatorStateError):
+        live(SHORT).restore(indicators.closed, indicators.waiting)
+
+
+def test_the_state_stays_small():
+    indicators = live()
+    for bar in walk(500):
+        indicators.take([replace(bar, last_event_time_us=bar.end_us - 1)])
+    assert len(indicators.closed or b"") < 3_000
+    assert all(isinstance(bar, Bar) for bar in indicators.waiting)
