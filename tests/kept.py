@@ -1,6 +1,12 @@
-"""What a whole platform has in its database."""
+"""What a whole platform has in its database, and on its bars' topics."""
+
+import uuid
 
 import psycopg2
+
+from marketstream.bus.assigned import AssignedReader, reached
+from marketstream.contracts.messages import decode_bar
+from marketstream.contracts.topics import bars_topic
 
 
 def bars_in_database(platform, interval):
@@ -26,3 +32,15 @@ def query(platform, sql, *parameters):
     ):
         cursor.execute(sql, parameters)
         return cursor.fetchall()
+
+
+def finals_on_topics(platform):
+    """Every final message, in the order of its partition."""
+    settings = platform.settings
+    reader = AssignedReader(settings.kafka.bootstrap_servers, f"look-{uuid.uuid4().hex}")
+    reader.open({bars_topic(interval): 0 for interval in settings.intervals}, {})
+    ends, found = reader.ask_ends(), []
+    while (until := ends.positions()) is None or not reached(reader.positions, until):
+        found += [message.value for message in reader.poll(10_000, 0.05) if b'"final":true' in message.value]
+    reader.close()
+    return list(map(decode_bar, found))

@@ -1,11 +1,12 @@
-"""Every bar of a replayed day, in the database and over REST, equals its recomputation from the trade file."""
+"""Every bar of a replayed day, in the database and over REST, is final and equals its recomputation from the file."""
 
+from collections import Counter
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from kept import bars_in_database, query
+from kept import bars_in_database, finals_on_topics, query
 from marketstream.testing.exactness import exactness_trades
 from marketstream.testing.platform import Platform, eventually
 from marketstream.testing.trades import write_trades
@@ -59,14 +60,16 @@ def test_every_bar_is_exact(start, trades, trigger):
     with start(STREAMING__TRIGGER=trigger) as platform:
         wait_for_all(platform, trades)
         check(platform, trades)
+        assert {bar.revision for bar in finals_on_topics(platform)} == {0}
 
 
-def test_every_bar_is_exact_though_spark_and_each_writer_are_killed(start, trades):
+def test_every_bar_is_exact_though_spark_the_closer_and_each_writer_are_killed(start, trades):
     # Slow enough that each kill comes in the middle of the day.
+    victims = ("bars", "redis-writer", "closer", "timescale-writer", "influx-writer", "closer", "bars")
     span_seconds = (trades["event_time_us"].max() - trades["event_time_us"].min()) / 1e6
     with start(REPLAY__SPEED=str(round(span_seconds / 40))) as platform:
-        for number, name in enumerate(("bars", "redis-writer", "timescale-writer", "influx-writer", "bars"), start=1):
-            wait_for_share(platform, trades, number * 0.15)
+        for number, name in enumerate(victims, start=1):
+            wait_for_share(platform, trades, number * 0.11)
             if platform.service(name)["state"] == "absent":
                 continue
             killed = platform.kill(name)
@@ -83,6 +86,7 @@ def test_every_bar_is_exact_though_spark_and_each_writer_are_killed(start, trade
 def wait_for_all(platform, trades):
     expected = dict.fromkeys(INTERVAL_US, trades.height)
     eventually(lambda: counted(platform) == expected or None, within_seconds=LIMIT_SECONDS, what=f"bars of {expected}")
+    eventually(lambda: provisional(platform) == 0, within_seconds=LIMIT_SECONDS, what="every bar to be final")
 
 
 def wait_for_share(platform, trades, share):
@@ -98,13 +102,24 @@ def counted(platform):
     return {interval: int(count) for interval, count in rows}
 
 
+def provisional(platform):
+    return query(platform, "select count(*) from aggregated_data where not final")[0][0]
+
+
 def check(platform, trades):
+    expected_finals = set()
     for interval in INTERVAL_US:
         expected = expected_bars(trades, interval)
         assert differences(expected, bars_in_database(platform, interval)) == []
-        assert differences(expected, bars_over_rest(platform, trades, interval)) == []
+        over_rest = bars_over_rest(platform, trades, interval)
+        assert differences(expected, over_rest) == []
+        assert all(bar["final"] for bar in over_rest.values())
+        expected_finals |= {(symbol, interval, start_us) for symbol, start_us in expected}
     stored = query(platform, "select count(*), count(distinct (symbol, trade_id)), sum(size) from tick_data")
     assert stored == [(trades.height, trades.height, float(trades["size"].sum()))]
+    finals = Counter((bar.symbol, bar.interval, bar.start_us, bar.revision) for bar in finals_on_topics(platform))
+    assert set(finals.values()) == {1}
+    assert {bar[:3] for bar in finals} == expected_finals
 
 
 def bars_over_rest(platform, trades, interval):

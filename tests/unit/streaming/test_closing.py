@@ -152,6 +152,14 @@ def test_a_bar_is_not_idle_before_its_end_by_the_wall_clock() -> None:
     assert said(street.idle(SOON, later_us)) == [("IBM", "15min", 0, 1, 0)]
 
 
+def test_beside_a_delayed_feed_the_wall_clock_counts() -> None:
+    street = Street()
+    street.trade(5, "IBM")
+    street.now += LATENESS + GRACE
+    street.trade(20, "BAC")
+    assert said(street.idle(SOON)) == [("IBM", "1min", 0, 1, 0)]
+
+
 def test_a_recording_that_ends_is_closed_at_once_though_its_day_is_long_past() -> None:
     street = Street(MINUTE, QUARTER)
     street.trade(5)
@@ -243,6 +251,17 @@ def test_what_spark_publishes_again_changes_nothing() -> None:
     assert street.closer.reopened == 0
 
 
+def test_what_spark_publishes_again_of_an_open_bar_takes_nothing_back() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(6)
+    for bar in provisional(street.trades["IBM"], MINUTE):
+        street.closer.take_bar(encode(bar), street.now)
+        street.closer.take_bar(encode(provisional(street.trades["IBM"], MINUTE)[0]), street.now)
+    street.trade(70)
+    assert said(street.closed()) == [("IBM", "1min", 0, 2, 0)]
+
+
 def test_what_it_published_itself_changes_nothing() -> None:
     street = Street()
     street.trade(5)
@@ -266,6 +285,29 @@ def test_a_final_met_on_the_topic_is_not_published_again() -> None:
     street.trade(71)
     street.trade(6)
     assert said(street.due(GRACE + SOON)) == [("IBM", "1min", 0, 2, 1)]
+
+
+def test_a_final_met_on_the_topic_behind_a_newer_version_of_its_bar() -> None:
+    earlier = Street()
+    earlier.trade(5)
+    (final,) = earlier.idle(LATENESS + GRACE + SOON)
+    street = Street()
+    street.trade(5)
+    street.trade(6)  # its row came before the final, and was not read in time
+    street.closer.take_bar(encode(final), street.now)
+    street.trade(70)
+    assert said(street.closed()) == [("IBM", "1min", 0, 2, 1)]
+
+
+def test_a_bar_that_closes_is_a_change_to_be_saved() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(70)
+    street.due()
+    assert len(list(street.closer.changed())) == 1
+    assert not list(street.closer.changed())
+    assert len(street.due(SETTLE + SOON)) == 1
+    assert len(list(street.closer.changed())) == 1
 
 
 def test_what_was_saved_is_taken_up_again() -> None:
