@@ -20,7 +20,6 @@ def spark(tmp_path_factory):
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.sql.warehouse.dir", str(tmp_path_factory.mktemp("warehouse")))
-        .config("spark.python.authenticate.socketTimeout", "120s")
         .config(map=KEYED_STATE)
     )
     session = builder.getOrCreate()

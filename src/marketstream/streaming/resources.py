@@ -16,8 +16,6 @@ KEYED_STATE = {
     f"{_STATE_STORE}.rocksdb.maxMemoryUsageMB": "64",
     "spark.sql.streaming.noDataMicroBatches.enabled": "false",
 }
-# On a busy machine a Python worker takes longer than Spark's 15 s to start, and the query would end for it.
-_PATIENCE = {"spark.python.authenticate.socketTimeout": "120s"}
 # A batch a second fills Spark's page with history that nobody reads and that takes a hundred megabytes.
 _LITTLE_HISTORY = {
     "spark.ui.retainedJobs": "50",
@@ -61,7 +59,7 @@ def indicators_resources(settings: Settings) -> JobResources:
         slots=1,
         memory_mb=streaming.indicators_memory_mb,
         ui_port=streaming.indicators_ui_port,
-        conf=KEYED_STATE | _PATIENCE | _LITTLE_HISTORY,
+        conf=KEYED_STATE | _LITTLE_HISTORY,
     )
 
 
