@@ -252,4 +252,4 @@ def test_what_is_no_bar_of_its_key_is_counted_and_left_out(spark, tmp_path):
         ("ETHUSDT", 5 * MINUTE_US),
     }
     counts = [observed["technical_indicators"].asDict() for observed in stream.observed]
-    assert counts == [{"told": 4, "stale": 0, "undecodable": 4}, {"told": 0, "stale": 1, "undecodable": 0}]
+    assert counts == [{"told": 4, "stale": 0, "undecodable": 5}, {"told": 0, "stale": 1, "undecodable": 0}]

@@ -102,7 +102,7 @@ class LiveIndicators:
         """Puts new versions into the row: which are to be told, by start, and from which start on numbers changed."""
         arrived: dict[int, list[Bar]] = {}
         changed_us, closed = _NEVER_US, base.newest
-        for bar in sorted(bars, key=lambda one: one.version):
+        for bar in sorted(_telling(bars), key=_version):
             start_us = bar.start_us
             known = self._waiting.get(start_us)
             newest = closed if known is None else known.version
@@ -144,6 +144,24 @@ class LiveIndicators:
         while count < len(waiting) - 1 and waiting[count].final and waiting[count].end_us <= newest_us:
             count += 1
         return count
+
+
+def _telling(bars: Iterable[Bar]) -> Iterable[Bar]:
+    """All final versions, and of the others the newest of each bar: there is one for each of its trades."""
+    finals = []
+    newest: dict[int, Bar] = {}
+    for bar in bars:
+        if bar.final:
+            finals.append(bar)
+            continue
+        known = newest.get(bar.start_us)
+        if known is None or bar.version > known.version:
+            newest[bar.start_us] = bar
+    return (*newest.values(), *finals)
+
+
+def _version(bar: Bar) -> tuple[int, bool, int, bool, int]:
+    return bar.version
 
 
 def _numbers(bar: Bar) -> tuple[float | None, ...]:

@@ -1,6 +1,7 @@
 """How many bars each indicator looks at."""
 
 from dataclasses import astuple, dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from math import ceil, log
 
@@ -89,7 +90,12 @@ class IndicatorParameters:
     @property
     def fingerprint(self) -> bytes:
         """Eight bytes that differ between different parameters; a calculator's state is only of use with its own."""
-        return blake2b(repr(astuple(self)).encode(), digest_size=8).digest()
+        return _fingerprint(self)
+
+
+@lru_cache(maxsize=16)
+def _fingerprint(parameters: IndicatorParameters) -> bytes:
+    return blake2b(repr(astuple(parameters)).encode(), digest_size=8).digest()
 
 
 def _memory(weight: float) -> int:

@@ -58,10 +58,12 @@ def make_indicators(messages: DataFrame, recipe: IndicatorRecipe) -> DataFrame:
         Kafka rows (`key`, `value`) of `technical_indicators`; besides, for each (symbol, interval) of a batch, one
         without `value` that counts what was `told`, and what was left out as `stale` or `undecodable`.
     """
-    keyed = messages.select(F.col("key").cast("string").alias("symbol"), _interval().alias("interval"), "value")
+    # One column of two: Spark's worker converts every cell of every row by itself.
+    series = F.concat_ws(" ", _interval(), F.col("key").cast("string"))
     return (
-        keyed.where("symbol is not null and interval is not null and value is not null")
-        .groupBy("symbol", "interval")
+        messages.where("key is not null and value is not null")
+        .select(series.alias("series"), "value")
+        .groupBy("series")
         .transformWithState(IndicatorProcessor(recipe), _OUTPUT_SCHEMA, "Update", "ProcessingTime")
     )
 
@@ -88,7 +90,7 @@ class IndicatorProcessor(StatefulProcessor):
 
     def handleInputRows(self, key: Any, rows: Iterator[Any], timerValues: Any) -> Iterator[Row]:  # noqa: N802, N803
         """The indicators of one batch's bars of one symbol and interval."""
-        symbol, interval = key
+        interval, _, symbol = key[0].partition(" ")
         bars, undecodable = _decode(rows, symbol, interval)
         if bars:
             live, warm = self._restored(symbol)
@@ -142,16 +144,23 @@ def _interval() -> Column:
 
 
 def _decode(rows: Iterator[Row], symbol: str, interval: str) -> tuple[list[Bar], int]:
-    """The rows that are bars of this symbol and interval, and how many are not."""
+    """The rows that are bars of this symbol and interval, which has to be one, and how many are not."""
     bars, undecodable = [], 0
     for row in rows:
         try:
             bar = decode_bar(row.value)
-            fits = bar.symbol == symbol and bar.interval == interval == Interval.parse(interval).name
         except ValueError:
-            fits = False
-        if fits:
+            undecodable += 1
+            continue
+        if bar.symbol == symbol and bar.interval == interval:
             bars.append(bar)
         else:
             undecodable += 1
-    return bars, undecodable
+    return (bars, undecodable) if _is_interval(interval) else ([], undecodable + len(bars))
+
+
+def _is_interval(name: str) -> bool:
+    try:
+        return Interval.parse(name).name == name
+    except ValueError:
+        return False

@@ -1,4 +1,5 @@
 import os
+import time
 from dataclasses import replace
 
 import pytest
@@ -37,6 +38,12 @@ def test_the_first_reads_from_the_oldest_tick(store):
     assert checkpoint.path.is_dir()
 
 
+def test_the_first_of_a_query_that_knows_its_past_reads_what_is_recent(tmp_path):
+    store = CheckpointStore(tmp_path / "indicators", reach_back_seconds=REACH_BACK_SECONDS, has_past=True)
+    start_ms = int(store.open(SHAPE).source_options["startingTimestamp"])
+    assert REACH_BACK_SECONDS * 1_000 <= time.time() * 1_000 - start_ms < (REACH_BACK_SECONDS + 600) * 1_000
+
+
 def test_the_same_shape_resumes(store):
     first = store.open(SHAPE)
     again = store.open(SHAPE)
@@ -51,6 +58,7 @@ def test_the_same_shape_resumes(store):
         ({"source_partitions": 8}, "source_partitions 4 → 8"),
         ({"transform_version": 2}, "transform_version 1 → 2"),
         ({"intervals": ("1min",)}, "intervals"),
+        ({"parameters": "00ff"}, "parameters  → 00ff"),
     ],
 )
 def test_another_shape_starts_afresh_where_open_bars_began(store, change, said):

@@ -22,6 +22,12 @@ def test_anything_else_names_the_setting(text):
         Trigger.parse(text, realtime_checkpoint_seconds=60)
 
 
+def test_a_query_with_python_code_runs_in_micro_batches_only():
+    assert Trigger.micro_batches("1 second") == Trigger.parse("1 second", realtime_checkpoint_seconds=60)
+    with pytest.raises(ConfigurationError, match="MARKETSTREAM_STREAMING__INDICATORS_TRIGGER"):
+        Trigger.micro_batches("realtime")
+
+
 def test_realtime_needs_a_slot_for_every_partition_at_once():
     assert slots_needed(realtime=True, source_partitions=4, shuffle_partitions=2) == 6
     assert slots_needed(realtime=False, source_partitions=4, shuffle_partitions=2) == 1
