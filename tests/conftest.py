@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def _isolated_settings(data_dir: Path) -> Settings:
     """Settings with a port of their own for everything, and with generated passwords."""
-    kafka, controller, postgres, redis, influx, api, dashboard, metrics, spark, spark_indicators, replay = free_ports(11)
+    kafka, controller, postgres, redis, influx, api, dashboard, metrics, bars, indicators, replay = free_ports(11)
     ensure_secrets(data_dir)
     return load_settings(
         data_dir=data_dir,
@@ -38,7 +38,7 @@ def _isolated_settings(data_dir: Path) -> Settings:
         redis={"port": redis},
         influx={"port": influx},
         serving={"api_port": api, "dashboard_port": dashboard, "metrics_port": metrics},
-        streaming={"ui_port": spark, "indicators_ui_port": spark_indicators},
+        streaming={"ui_port": bars, "indicators_ui_port": indicators},
         replay={"port": replay},
     )
 
