@@ -19,7 +19,7 @@ SYMBOLS = {
     "polygon": [f"SYM{letter}" for letter in "ABCDEFGHIJKLMNOPQRST"],
 }
 PATHS = {"binance": "", "polygon": "/stocks"}
-SETTLE_SECONDS = 240
+SETTLE_SECONDS = 400
 
 
 @dataclass
@@ -177,7 +177,7 @@ def check_bars(platform):
         rows = query(platform, "select interval, sum(trade_count) from aggregated_data group by interval")
         return {interval: int(count) for interval, count in rows} == dict.fromkeys(INTERVAL_US, ticks)
 
-    eventually(settled, within_seconds=120, what="bars of all trades", every_seconds=1.0)
+    eventually(settled, within_seconds=SETTLE_SECONDS, what="bars of all trades", every_seconds=1.0)
     columns = ["symbol", "event_time_us", "sequence", "price", "size"]
     rows = query(
         platform,
