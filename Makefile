@@ -70,7 +70,8 @@ test-fast: setup ## Run the tests that need neither network nor JVM
 	@$(BIN)/pytest tests/unit tests/property $(ARGS)
 
 test-chaos: setup ## Break the feed of a whole platform in 30 ways over 10 minutes, for two providers
-	@$(BIN)/pytest tests/chaos -s --chaos-faults 30 --chaos-seconds 600 --chaos-rate 1000 $(ARGS)
+	@$(BIN)/pytest tests/chaos -s --chaos-faults 30 --chaos-seconds 600 --chaos-rate 1000 \
+	 --chaos-providers binance,polygon $(ARGS)
 
 bench: setup ## Run every benchmark
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done

@@ -24,6 +24,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--chaos-faults", type=int, default=6, help="how many faults a run injects")
     group.addoption("--chaos-seconds", type=float, default=24.0, help="over how long they are spread")
     group.addoption("--chaos-rate", type=float, default=400.0, help="ticks a second")
+    group.addoption("--chaos-providers", default="polygon", help="separated by commas")
     group.addoption("--chaos-seed", type=int, default=1, help="of the faults' order")
 
 

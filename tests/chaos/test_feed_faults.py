@@ -114,7 +114,11 @@ def platform(tmp_path, provider, pytestconfig):
         yield platform
 
 
-@pytest.mark.parametrize("provider", ["binance", "polygon"])
+def pytest_generate_tests(metafunc):
+    if "provider" in metafunc.fixturenames:
+        metafunc.parametrize("provider", metafunc.config.getoption("--chaos-providers").split(","))
+
+
 def test_every_trade_is_stored_once_or_admitted_missing(platform, provider, pytestconfig):
     control = ReplayControl(f"ws://127.0.0.1:{platform.settings.replay.port}")
     faults = Faults(platform, control, provider, random.Random(pytestconfig.getoption("--chaos-seed")))
