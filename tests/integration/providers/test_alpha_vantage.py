@@ -24,7 +24,8 @@ from marketstream.testing.trades import RecordedTrades
 
 SYMBOLS = ("IBM", "BAC", "AAPL")
 TRADES = exactness_trades(3_000, SYMBOLS, hours=1.5)  # 2024-01-02, 9:30 to 11:00 in New York
-FILE = FileSource(RecordedTrades.of(TRADES))
+# The first poll starts the server's market, which is another one's; what was played of ours each test says itself.
+OTHER = FileSource(RecordedTrades.of([MarketTrade("OTHER", 1.0, 1.0, TRADES[0].event_time_us, "N", "buy", "1", 1)]))
 NOW_US = TRADES[-1].event_time_us + 2_000_000
 MINUTE = Interval.parse("1min")
 KEY = "very-SECRET-key"
@@ -69,7 +70,7 @@ class Rest:
 @asynccontextmanager
 async def replay(trades: Iterable[MarketTrade] = TRADES) -> AsyncGenerator[Rest, None]:
     clock = FakeClock(NOW_US)
-    async with ReplayServer(FILE, options=ReplayOptions(refused_keys=("refused",)), clock=clock) as server:
+    async with ReplayServer(OTHER, options=ReplayOptions(refused_keys=("refused",)), clock=clock) as server:
         server.history.add(trades)
         yield Rest(server, clock)
 
