@@ -13,7 +13,7 @@ PYTHON ?=
 ARGS ?=
 JOB ?= bars
 
-.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast bench bench-latency lock
+.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-chaos bench bench-latency bench-ingest lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,11 +69,18 @@ test: setup ## Run every test (ARGS=-x)
 test-fast: setup ## Run the tests that need neither network nor JVM
 	@$(BIN)/pytest tests/unit tests/property $(ARGS)
 
+test-chaos: setup ## Break the feed of a whole platform in 30 ways over 10 minutes, for two providers
+	@$(BIN)/pytest tests/chaos -s --chaos-faults 30 --chaos-seconds 600 --chaos-rate 1000 \
+	 --chaos-providers binance,polygon $(ARGS)
+
 bench: setup ## Run every benchmark
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done
 
 bench-latency: setup ## Measure socket to store and screen at 1,000 ticks/s
 	@$(BIN)/python benchmarks/latency.py $(ARGS)
+
+bench-ingest: setup ## Measure socket to Kafka as fast as it goes (ARGS=--soak: a steady load for 5 minutes)
+	@$(BIN)/python benchmarks/ingest.py $(ARGS)
 
 lock: setup ## Choose versions anew and write the lock files
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv

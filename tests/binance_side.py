@@ -62,19 +62,6 @@ USDM_SIDE = Side(USDM, ("BTCUSDT-PERP", "ETHUSDT-PERP", "SOLUSDT-PERP"))
 SIDES = {side.name: side for side in (SPOT_SIDE, USDM_SIDE)}
 
 
-class States:
-    """A state listener that remembers."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, str]] = []
-
-    async def __call__(self, kind: str, detail: str) -> None:
-        self.heard.append((kind, detail))
-
-    def count(self, kind: str) -> int:
-        return sum(each == kind for each, _ in self.heard)
-
-
 @asynccontextmanager
 async def playing(
     trades: Sequence[MarketTrade], pace: Pace = AS_TAKEN, clock: Clock | None = None

@@ -4,12 +4,14 @@ Every fixture here yields a `Settings` whose ports and passwords point at what r
 a failure, except InfluxDB, which is skipped unless MARKETSTREAM_REQUIRE_SERVERS=1.
 """
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+import structlog
 
 from marketstream.launch.running import running
 from marketstream.launch.secrets import ensure_secrets
@@ -22,8 +24,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """How long and how hard tests/chaos goes about it: short by default; `make test-chaos` does more."""
     group = parser.getgroup("chaos")
     group.addoption("--chaos-faults", type=int, default=6, help="how many faults a run injects")
-    group.addoption("--chaos-seconds", type=float, default=40.0, help="over how long they are spread")
+    group.addoption("--chaos-seconds", type=float, default=24.0, help="over how long they are spread")
     group.addoption("--chaos-rate", type=float, default=400.0, help="ticks a second")
+    group.addoption("--chaos-providers", default="polygon", help="separated by commas")
     group.addoption("--chaos-seed", type=int, default=1, help="of the faults' order")
 
 
@@ -74,6 +77,17 @@ def _skip_without_influxdb(name: str, availability: object) -> None:
         pytest.skip(f"InfluxDB is not here: {availability.reason}")
     if isinstance(availability, Obtainable):
         pytest.skip("InfluxDB is not built yet: `make up` or `python -m marketstream.launch.influx_build` builds it")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command run within a test sets up logging onto that test's own output, which is closed when it ends."""
+    yield
+    structlog.reset_defaults()
+    root = logging.getLogger()
+    for handler in list(root.handlers):
+        if isinstance(handler.formatter, structlog.stdlib.ProcessorFormatter):
+            root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,12 @@ class States:
     def kinds(self) -> list[str]:
         return [kind for kind, _ in self.heard]
 
+    def of(self, kind: str) -> list[str]:
+        return [detail for each, detail in self.heard if each == kind]
+
+    def count(self, kind: str) -> int:
+        return self.kinds.count(kind)
+
 
 async def outcomes(stream: AsyncGenerator[Frame, None], enough: Callable[[list[Parsed]], bool]) -> list[Parsed]:
     """A stream's outcomes until there are enough; fails where it ends before."""

@@ -1,6 +1,11 @@
-"""Bars recomputed offline in polars, sharing no code with the platform."""
+"""Bars recomputed offline, sharing no code with the platform: in polars of a table, in plain Python of a market."""
+
+from collections.abc import Iterable
+from math import fsum
 
 import polars as pl
+
+from marketstream.testing.market_trade import MarketTrade
 
 INTERVAL_US = {"1min": 60_000_000, "5min": 300_000_000, "15min": 900_000_000}
 EXACT_FIELDS = ("open", "high", "low", "close", "trade_count", "last_event_time_us")
@@ -49,3 +54,17 @@ def differences(expected: dict[tuple[str, int], dict], actual: dict[tuple[str, i
         if abs(have["vwap"] - want["vwap"]) > VWAP_RELATIVE * abs(want["vwap"]):
             found.append(f"{key} vwap: {have['vwap']} is not {want['vwap']}")
     return found
+
+
+def recomputed(
+    trades: Iterable[MarketTrade], length_us: int = 60_000_000
+) -> dict[tuple[str, int], tuple[float, float, float, float, float]]:
+    """Open, high, low, close and volume by (symbol, start in µs) of trades in order."""
+    spans: dict[tuple[str, int], list[MarketTrade]] = {}
+    for trade in trades:
+        spans.setdefault((trade.symbol, trade.event_time_us - trade.event_time_us % length_us), []).append(trade)
+    made = {}
+    for key, span in spans.items():
+        prices = [trade.price for trade in span]
+        made[key] = (prices[0], max(prices), min(prices), prices[-1], fsum(trade.size for trade in span))
+    return made

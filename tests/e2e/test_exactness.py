@@ -18,11 +18,10 @@ RECORDING = Path(__file__).resolve().parents[3] / "shared" / "data" / "us_equity
 LIMIT_SECONDS = 300
 
 
-@pytest.fixture(scope="module", params=["made", "recorded"])
-def trade_file(request, tmp_path_factory):
-    if request.param == "recorded":
-        if not RECORDING.exists():
-            pytest.skip("the recorded day of IBM and BAC is not on this machine")
+@pytest.fixture(scope="module")
+def trade_file(tmp_path_factory):
+    """The recorded day of IBM and BAC where it is on this machine, else a made one as tricky."""
+    if RECORDING.exists():
         return RECORDING
     path = tmp_path_factory.mktemp("trades") / "made.csv"
     write_trades(path, exactness_trades(30_000, ["AAA", "BBB", "CCC"], hours=2.0))

@@ -1,5 +1,6 @@
 """Reads topics in batches as a member of a consumer group; offsets are committed only when the caller says so."""
 
+import logging
 import time
 from collections.abc import Sequence
 
@@ -8,6 +9,8 @@ from confluent_kafka import Message as KafkaMessage
 
 from marketstream.domain.errors import BusError
 from marketstream.ports import Message, Positions
+
+_CLIENT_LOG = logging.getLogger("librdkafka")
 
 
 class KafkaSource:
@@ -52,7 +55,7 @@ class KafkaSource:
             BusError: The group or the topic can't be read; a broker that is merely away is waited for.
         """
         if self._consumer is None:
-            self._consumer = Consumer(self._config)
+            self._consumer = Consumer(self._config, logger=_CLIENT_LOG)
             self._consumer.subscribe(self._topics)
         if self._held:
             held, self._held = self._held, []

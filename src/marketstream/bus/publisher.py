@@ -1,5 +1,7 @@
 """Publishes onto Kafka: idempotent, snappy, acknowledged by all replicas, from a bounded queue."""
 
+import logging
+
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from marketstream.domain.errors import BusBackpressureError, BusError
@@ -8,6 +10,7 @@ from marketstream.ports import Headers
 _RETRY_AFTER_SECONDS = 0.01
 # Asking for delivery reports costs half as much as a message, and only failures are reported.
 _MESSAGES_PER_POLL = 256
+_CLIENT_LOG = logging.getLogger("librdkafka")
 
 
 class KafkaPublisher:
@@ -48,7 +51,7 @@ class KafkaPublisher:
             BusError: An earlier message could not be delivered, or this one never can be.
         """
         if self._producer is None:
-            self._producer = Producer(self._config)
+            self._producer = Producer(self._config, logger=_CLIENT_LOG)
         if self._failure is not None:
             raise BusError(f"Kafka refused a message: {self._failure}")
         try:

@@ -21,6 +21,7 @@ MAX_DETAIL_CHARACTERS = 1_000
 MAX_SYMBOL_CHARACTERS = 64
 # Marks a tick that was fetched later than the stream should have brought it: it stands out of order on its topic.
 FETCHED_HEADER = "fetched"
+FETCHED_HEADERS = {FETCHED_HEADER: b"1"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

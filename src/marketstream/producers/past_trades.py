@@ -14,16 +14,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from marketstream.contracts.messages import FETCHED_HEADER, encode
+from marketstream.contracts.messages import FETCHED_HEADERS, encode
 from marketstream.contracts.topics import TICKS
-from marketstream.domain.errors import BusBackpressureError, BusError, StoreUnavailableError
+from marketstream.domain.errors import StoreUnavailableError
 from marketstream.domain.market import Tick
-from marketstream.ports import Headers, KnownTrades, Publisher
+from marketstream.ports import KnownTrades, Publisher
+from marketstream.producers import patient
 
 _DAY_US = 86_400_000_000
 _SLICE_SECONDS = 2.0
-_FLUSH_SECONDS = 60.0
-_FETCHED: Headers = {FETCHED_HEADER: b"1"}
 Identity = tuple[str, int, str, str]  # (symbol, event time in µs, provider, trade id): the table's key
 
 
@@ -79,7 +78,7 @@ class PastTrades:
         if not ticks:
             return []
         with self._turn.take() as confirm:
-            self._flush()  # what an earlier call may have left behind
+            patient.flush(self._publisher)  # what an earlier call may have left behind
             self._wait(stopped)
             missing = self._missing(ticks)
             confirm()
@@ -88,8 +87,8 @@ class PastTrades:
                 published.append(_identity(tick) in missing)
                 if published[-1]:
                     missing.discard(_identity(tick))
-                    self._put(tick)
-            self._flush()
+                    patient.put(self._publisher, TICKS, tick.symbol, encode(tick), FETCHED_HEADERS)
+            patient.flush(self._publisher)
         return published
 
     def missing(self, ticks: Sequence[Tick]) -> list[bool]:
@@ -136,19 +135,6 @@ class PastTrades:
             known = self._known.known(symbol, provider, ids, min(times), max(times) + 1)
             missing.update(_identity(tick) for tick in group if tick.trade_id not in known)
         return missing
-
-    def _put(self, tick: Tick) -> None:
-        value = encode(tick)
-        while True:
-            try:
-                self._publisher.publish(TICKS, tick.symbol, value, _FETCHED)
-                return
-            except BusBackpressureError as full:
-                time.sleep(full.retry_after_seconds)
-
-    def _flush(self) -> None:
-        if remaining := self._publisher.flush(_FLUSH_SECONDS):
-            raise BusError(f"Kafka has not acknowledged {remaining} trades within {_FLUSH_SECONDS:g} s")
 
 
 def _identity(tick: Tick) -> Identity:

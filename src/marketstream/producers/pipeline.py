@@ -7,7 +7,7 @@ provider where there is none), `feed_events` (key: provider), `alerts` (key: sub
 import asyncio
 import time
 
-from marketstream.contracts.messages import FETCHED_HEADER, Alert, DeadLetter, FeedEvent, encode
+from marketstream.contracts.messages import FETCHED_HEADERS, Alert, DeadLetter, FeedEvent, encode
 from marketstream.contracts.topics import ALERTS, CANCELS, DEAD_LETTERS, FEED_EVENTS, PROVIDER_BARS, QUOTES, TICKS
 from marketstream.domain.errors import BusBackpressureError
 from marketstream.domain.market import Bar, Cancel, Quote, Tick
@@ -17,8 +17,6 @@ from marketstream.ports import Clock, Frame, Headers, Publisher
 from marketstream.producers.items import Fetched, Item, Mark, SessionStarted
 from marketstream.producers.validation import Refusal, TickValidator, Verdict
 from marketstream.providers.frames import split_array
-
-_FETCHED: Headers = {FETCHED_HEADER: b"1"}
 
 
 class Pipeline:
@@ -96,7 +94,7 @@ class Pipeline:
                 continue
             verdict = self._validator.judge_fetched(outcome, now_us)
             if verdict is Verdict.ACCEPTED:
-                await self._publish(TICKS, outcome.symbol, encode(outcome), outcome.provider, _FETCHED)
+                await self._publish(TICKS, outcome.symbol, encode(outcome), outcome.provider, FETCHED_HEADERS)
                 metrics.TICKS_PUBLISHED.labels(outcome.provider).inc()
             elif isinstance(verdict, Refusal):
                 await self._refuse(_rejected(outcome, verdict, encode(outcome)))

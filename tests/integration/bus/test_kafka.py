@@ -153,6 +153,19 @@ def test_a_broker_that_is_away_is_waited_for() -> None:
     assert publisher.flush(0.2) == 10
 
 
+def test_what_the_client_library_says_goes_into_the_log(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    publisher = KafkaPublisher(NOWHERE)
+    publisher.publish("t", "k", b"v")
+    deadline = time.monotonic() + 20
+    while "Connection refused" not in caplog.text:
+        assert time.monotonic() < deadline
+        assert publisher.flush(0.1) == 1
+    assert "librdkafka" in {record.name for record in caplog.records}
+    assert capfd.readouterr().err == ""
+
+
 def test_a_message_that_never_fits_raises_at_once(broker: str, topic: str) -> None:
     publisher = KafkaPublisher(broker)
     with pytest.raises(BusError, match="2000000 bytes"):

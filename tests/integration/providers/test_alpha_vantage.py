@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
-from math import fsum
 
 import pytest
 
+from heard import States
 from marketstream.domain.errors import Fault, ProviderError
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
@@ -21,25 +21,17 @@ from marketstream.testing.market_trade import MarketTrade
 from marketstream.testing.replay import FileSource, ReplayOptions, ReplayServer
 from marketstream.testing.replay.dialect import Quota
 from marketstream.testing.trades import RecordedTrades
+from oracle import recomputed
 
 SYMBOLS = ("IBM", "BAC", "AAPL")
 TRADES = exactness_trades(3_000, SYMBOLS, hours=1.5)  # 2024-01-02, 9:30 to 11:00 in New York
-FILE = FileSource(RecordedTrades.of(TRADES))
+# The first poll starts the server's market, which is another one's; what was played of ours each test says itself.
+OTHER = FileSource(RecordedTrades.of([MarketTrade("OTHER", 1.0, 1.0, TRADES[0].event_time_us, "N", "buy", "1", 1)]))
 NOW_US = TRADES[-1].event_time_us + 2_000_000
 MINUTE = Interval.parse("1min")
 KEY = "very-SECRET-key"
 Key = tuple[str, int]
 Values = tuple[float, float, float, float, float]
-
-
-class States:
-    """A state listener that remembers."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, str]] = []
-
-    async def __call__(self, kind: str, detail: str) -> None:
-        self.heard.append((kind, detail))
 
 
 class Rest:
@@ -69,7 +61,7 @@ class Rest:
 @asynccontextmanager
 async def replay(trades: Iterable[MarketTrade] = TRADES) -> AsyncGenerator[Rest, None]:
     clock = FakeClock(NOW_US)
-    async with ReplayServer(FILE, options=ReplayOptions(refused_keys=("refused",)), clock=clock) as server:
+    async with ReplayServer(OTHER, options=ReplayOptions(refused_keys=("refused",)), clock=clock) as server:
         server.history.add(trades)
         yield Rest(server, clock)
 
@@ -98,17 +90,6 @@ def bars_of(frames: Iterable[Frame]) -> list[Bar]:
 
 def told(bars: Iterable[Bar]) -> dict[Key, Values]:
     return {(bar.symbol, bar.start_us): (bar.open, bar.high, bar.low, bar.close, bar.volume) for bar in bars}
-
-
-def recomputed(trades: Iterable[MarketTrade]) -> dict[Key, Values]:
-    spans: dict[Key, list[MarketTrade]] = {}
-    for trade in trades:
-        spans.setdefault((trade.symbol, MINUTE.start_of(trade.event_time_us)), []).append(trade)
-    made = {}
-    for key, span in spans.items():
-        prices = [trade.price for trade in span]
-        made[key] = (prices[0], max(prices), min(prices), prices[-1], fsum(trade.size for trade in span))
-    return made
 
 
 async def test_the_first_round_comes_at_once_and_tells_the_newest_bars() -> None:

@@ -12,7 +12,8 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.asyncio.server import serve
 
-from binance_side import LIVE, SIDES, START_US, USDM_SIDE, Side, States, hear, of, played, playing, said
+from binance_side import LIVE, SIDES, START_US, USDM_SIDE, Side, hear, of, played, playing, said
+from heard import States
 from marketstream.clock import SystemClock
 from marketstream.domain.errors import Fault, ProviderError
 from marketstream.domain.interval import Interval

@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from math import fsum
 from typing import Any
 
 import pytest
@@ -26,6 +25,7 @@ from marketstream.testing.replay import FileSource, Pace, ReplayOptions, ReplayS
 from marketstream.testing.replay.dialect import Quota
 from marketstream.testing.replay.quotes import quote_at
 from marketstream.testing.trades import RecordedTrades
+from oracle import recomputed
 
 SYMBOLS = ("IBM", "BTCUSD", "GBPUSD")
 TRADES = exactness_trades(900, SYMBOLS, hours=1)
@@ -202,18 +202,6 @@ async def test_a_server_that_never_lets_in_is_silent() -> None:
         assert (await failure(FinageProvider(config, SystemClock()), SOCKET_KEY)).fault is Fault.SILENT
 
 
-def recomputed(symbol: str, interval: Interval, start_us: int, end_us: int) -> dict[int, tuple[float, ...]]:
-    spans: dict[int, list[MarketTrade]] = {}
-    for trade in TRADES:
-        if trade.symbol == symbol:
-            spans.setdefault(interval.start_of(trade.event_time_us), []).append(trade)
-    made = {}
-    for start, span in spans.items():
-        prices = [trade.price for trade in span]
-        made[start] = (prices[0], max(prices), min(prices), prices[-1], fsum(trade.size for trade in span))
-    return {start: made[start] for start in sorted(made) if start_us <= start < end_us}
-
-
 @pytest.mark.parametrize("symbol", SYMBOLS)
 @pytest.mark.parametrize("name", ["1min", "5min", "1h"])
 async def test_past_bars_are_as_recomputed(symbol: str, name: str) -> None:
@@ -226,9 +214,12 @@ async def test_past_bars_are_as_recomputed(symbol: str, name: str) -> None:
         await history.close()
     bars = [each for page in found for each in page]
     assert all(isinstance(each, Bar) and each.final and each.provider == "finage" for each in bars)
-    assert {each.start_us: (each.open, each.high, each.low, each.close, each.volume) for each in bars} == recomputed(
-        symbol, interval, start_us, end_us
-    )
+    expected = {
+        start: values
+        for (name, start), values in recomputed(TRADES, interval.us).items()
+        if name == symbol and start_us <= start < end_us
+    }
+    assert {each.start_us: (each.open, each.high, each.low, each.close, each.volume) for each in bars} == expected
     assert [each.start_us for each in bars] == sorted(each.start_us for each in bars)
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing, asynccontextmanager
-from math import fsum
 
 import pytest
 
+from heard import States
 from marketstream.clock import SystemClock
 from marketstream.domain.errors import Fault, ProviderError
 from marketstream.domain.interval import Interval
@@ -20,6 +20,7 @@ from marketstream.testing.market_trade import MarketTrade
 from marketstream.testing.replay import FileSource, Pace, ReplayOptions, ReplayServer
 from marketstream.testing.replay.dialect import Quota
 from marketstream.testing.trades import RecordedTrades
+from oracle import recomputed
 
 SYMBOLS = ("IBM", "BAC", "AAPL")
 # One trade a symbol long after the others closes all of their bars, and leaves little on the wire to be read.
@@ -33,19 +34,6 @@ KEY = "very-SECRET-key"
 MINUTE_US = 60_000_000
 Key = tuple[str, int]
 Values = tuple[float, float, float, float, float]
-
-
-class States:
-    """A state listener that remembers."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, str]] = []
-
-    async def __call__(self, kind: str, detail: str) -> None:
-        self.heard.append((kind, detail))
-
-    def of(self, kind: str) -> list[str]:
-        return [detail for each, detail in self.heard if each == kind]
 
 
 @asynccontextmanager
@@ -97,17 +85,6 @@ def upserted(bars: Iterable[Bar]) -> dict[Key, Bar]:
 
 def values(bar: Bar) -> Values:
     return (bar.open, bar.high, bar.low, bar.close, bar.volume)
-
-
-def recomputed(trades: Iterable[MarketTrade], length_us: int = MINUTE_US) -> dict[Key, Values]:
-    spans: dict[Key, list[MarketTrade]] = {}
-    for trade in trades:
-        spans.setdefault((trade.symbol, trade.event_time_us - trade.event_time_us % length_us), []).append(trade)
-    made = {}
-    for key, span in spans.items():
-        prices = [trade.price for trade in span]
-        made[key] = (prices[0], max(prices), min(prices), prices[-1], fsum(trade.size for trade in span))
-    return made
 
 
 def last_spans(expected: dict[Key, Values]) -> set[Key]:

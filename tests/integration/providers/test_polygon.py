@@ -8,6 +8,7 @@ import orjson
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
+from heard import States
 from marketstream.clock import SystemClock
 from marketstream.domain.errors import Fault, ProviderError
 from marketstream.domain.interval import Interval
@@ -30,19 +31,6 @@ PLAYED.add(TRADES)
 FIRST_US, LAST_US = TRADES[0].event_time_us, TRADES[-1].event_time_us
 KEY = "very-SECRET-key"
 MINUTE = Interval.parse("1min")
-
-
-class States:
-    """A state listener that remembers."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple[str, str]] = []
-
-    async def __call__(self, kind: str, detail: str) -> None:
-        self.heard.append((kind, detail))
-
-    def of(self, kind: str) -> list[str]:
-        return [detail for each, detail in self.heard if each == kind]
 
 
 @asynccontextmanager

@@ -251,9 +251,9 @@ def test_writers_killed_again_and_again_lose_nothing_and_count_nothing_twice(
             processes[name].wait(10)
             processes[name] = start(name, here, tmp_path)
         with closing(TimescaleReader(own)) as reader, closing(RedisReader(cache)) as cached:
-            eventually(lambda: only(read_contents(reader), symbol) == expected(items), 60, "all is in PostgreSQL")
-            eventually(lambda: len(cached.ticks(symbol, start_us=None, end_us=None, limit=1_000)) == 900, 60, "Redis")
-            eventually(lambda: sum(lag(kafka, name) for name in names) == 0, 60, "all is committed")
+            eventually(lambda: only(read_contents(reader), symbol) == expected(items), 200, "all is in PostgreSQL")
+            eventually(lambda: len(cached.ticks(symbol, start_us=None, end_us=None, limit=1_000)) == 900, 200, "Redis")
+            eventually(lambda: sum(lag(kafka, name) for name in names) == 0, 200, "all is committed")
             assert cached.ticks(symbol, start_us=None, end_us=None, limit=1_000) == [
                 item for item in items if isinstance(item, Tick)
             ]

@@ -90,7 +90,7 @@ async def test_only_subscribed_symbols_are_sent() -> None:
 
 async def test_at_max_both_protocols_hear_all_of_one_market() -> None:
     async with (
-        ReplayServer(FILE, MAX, options=ReplayOptions(settle_seconds=0.5)) as server,
+        ReplayServer(FILE, MAX, options=ReplayOptions(settle_seconds=2.0)) as server,
         polygon(server) as first,
         connect(f"{server.url_binance}/ws/{STREAMS}") as second,
     ):

@@ -3,20 +3,17 @@
 Writes: `tick_data` (each trade exactly once), `provider_bars` (upserted by whoever stores them), `dead_letter_queue`.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from marketstream.contracts.messages import DeadLetter, encode
 from marketstream.contracts.topics import DEAD_LETTERS, PROVIDER_BARS
-from marketstream.domain.errors import BusBackpressureError, BusError
 from marketstream.domain.market import Bar, Tick
 from marketstream.domain.outcomes import Rejected
 from marketstream.ports import Frame, Publisher
+from marketstream.producers import patient
 from marketstream.producers.past_trades import PastTrades
-
-_FLUSH_SECONDS = 60.0
 
 
 @dataclass(slots=True)
@@ -117,29 +114,15 @@ class BarSink:
     def put(self, batch: Batch, stopped: Callable[[], bool]) -> Settled:
         """Publishes a batch."""
         for bar in batch.bars:
-            _publish(self._publisher, PROVIDER_BARS, bar.symbol, encode(bar))
+            patient.put(self._publisher, PROVIDER_BARS, bar.symbol, encode(bar))
         _refuse(self._publisher, batch.refused)
-        _flush(self._publisher)
+        patient.flush(self._publisher)
         return Settled(len(batch.bars), 0)
 
 
 def _refuse(publisher: Publisher, refused: Sequence[Rejected]) -> None:
     for each in refused:
         letter = DeadLetter.of(each)
-        _publish(publisher, DEAD_LETTERS, letter.symbol or letter.provider, encode(letter))
+        patient.put(publisher, DEAD_LETTERS, letter.symbol or letter.provider, encode(letter))
     if refused:
-        _flush(publisher)
-
-
-def _publish(publisher: Publisher, topic: str, key: str, value: bytes) -> None:
-    while True:
-        try:
-            publisher.publish(topic, key, value)
-            return
-        except BusBackpressureError as full:
-            time.sleep(full.retry_after_seconds)
-
-
-def _flush(publisher: Publisher) -> None:
-    if remaining := publisher.flush(_FLUSH_SECONDS):
-        raise BusError(f"Kafka has not acknowledged {remaining} messages within {_FLUSH_SECONDS:g} s")
+        patient.flush(publisher)

@@ -6,20 +6,18 @@ What is no trade is stored by its natural key, so that publishing it again chang
 put back is not published again all the same. A letter is marked last, once the broker has what was in it.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from marketstream.contracts.dead_letters import Letter, LetterId, Reinjection, Treated, Treatment
 from marketstream.contracts.messages import DeadLetterMark, encode
 from marketstream.contracts.topics import DEAD_LETTER_MARKS
-from marketstream.domain.errors import BusBackpressureError, BusError
 from marketstream.ports import Clock, Publisher
+from marketstream.producers import patient
 from marketstream.producers.dead_letters.contents import Contents, LetterReader
 from marketstream.producers.memory import TradeMemory
 from marketstream.producers.past_trades import PastTrades
 
-_FLUSH_SECONDS = 60.0
 _STORED_SECONDS = 30.0  # how long the report waits for the trades' being stored
 _FAULTS_TOLD = 5
 _FORGOTTEN = "its day has bars, but its trades are no longer kept: whether it is among them can't be told"
@@ -123,9 +121,9 @@ class Reinjector:
                     case.already_there += 1
                     continue
                 if not dry_run:
-                    self._publish(topic, value.symbol, encode(value))
+                    patient.put(self._publisher, topic, value.symbol, encode(value))
                 case.published += 1
-        self._flush()
+        patient.flush(self._publisher)
 
     def _mark(self, treated: Sequence[Treated]) -> None:
         now_us = self._clock.now_us()
@@ -137,20 +135,8 @@ class Reinjector:
                     already_there=each.already_there,
                     time_us=now_us,
                 )
-                self._publish(DEAD_LETTER_MARKS, each.letter_id, encode(mark))
-        self._flush()
-
-    def _publish(self, topic: str, key: str, value: bytes) -> None:
-        while True:
-            try:
-                self._publisher.publish(topic, key, value)
-                return
-            except BusBackpressureError as full:
-                time.sleep(full.retry_after_seconds)
-
-    def _flush(self) -> None:
-        if remaining := self._publisher.flush(_FLUSH_SECONDS):
-            raise BusError(f"Kafka has not acknowledged {remaining} messages within {_FLUSH_SECONDS:g} s")
+                patient.put(self._publisher, DEAD_LETTER_MARKS, each.letter_id, encode(mark))
+        patient.flush(self._publisher)
 
 
 def _gone(letter_id: LetterId) -> Treated:

@@ -25,30 +25,13 @@ class TemplateProvider:
     """
 
     def __init__(self, config: TemplateConfig, clock: Clock, on_state: StateListener = ignore_state) -> None:
+        self.name = NAME
+        self.capabilities = CAPABILITIES
+        self.symbols = config.names.symbols
         self._config = config
         self._clock = clock
         self._on_state = on_state
-        self._history = NoHistory(NAME)
-
-    @property
-    def name(self) -> str:
-        """The provider's name, as in settings and messages."""
-        return NAME
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can give."""
-        return CAPABILITIES
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The configured symbols that it carries."""
-        return self._config.names.symbols
-
-    @property
-    def history(self) -> History:
-        """Its past."""
-        return self._history
+        self.history: History = NoHistory(NAME)
 
     async def stream(self) -> AsyncGenerator[Frame, None]:
         """Yields frames that hold trades or refusals until the connection ends.

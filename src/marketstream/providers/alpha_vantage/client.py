@@ -44,6 +44,9 @@ class AlphaVantageProvider:
         *,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
+        self.name = NAME
+        self.capabilities = CAPABILITIES
+        self.symbols = config.names.symbols
         self._config = config
         self._clock = clock
         self._on_state = on_state
@@ -55,27 +58,7 @@ class AlphaVantageProvider:
             spacing_seconds=config.spacing_seconds,
             sleep=sleep,
         )
-        self._history = AlphaVantageHistory(config, self._limit, clock)
-
-    @property
-    def name(self) -> str:
-        """`alpha_vantage`."""
-        return NAME
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can give."""
-        return CAPABILITIES
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The configured symbols that it carries."""
-        return self._config.names.symbols
-
-    @property
-    def history(self) -> History:
-        """Its past."""
-        return self._history
+        self.history: History = AlphaVantageHistory(config, self._limit, clock)
 
     async def stream(self) -> AsyncGenerator[Frame, None]:
         """Yields one frame for each answer, without outcomes where it told nothing new; never ends by itself.

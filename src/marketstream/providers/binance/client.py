@@ -12,7 +12,7 @@ from itertools import count
 
 from marketstream.contracts.messages import FeedEventKind
 from marketstream.domain.outcomes import Parsed
-from marketstream.ports import Capabilities, Clock, Frame, History
+from marketstream.ports import Clock, Frame, History
 from marketstream.providers.binance.config import BinanceConfig, Shard
 from marketstream.providers.binance.history import BinanceHistory
 from marketstream.providers.binance.market import CAPABILITIES
@@ -36,30 +36,13 @@ class BinanceProvider:
     """
 
     def __init__(self, config: BinanceConfig, clock: Clock, on_state: StateListener = ignore_state) -> None:
+        self.name = config.market.name
+        self.capabilities = CAPABILITIES
+        self.symbols = config.names.symbols
         self._config = config
         self._clock = clock
         self._on_state = on_state
-        self._history = BinanceHistory(config, clock)
-
-    @property
-    def name(self) -> str:
-        """`binance`, or the market's own."""
-        return self._config.market.name
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can give."""
-        return CAPABILITIES
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The configured symbols that it carries."""
-        return self._config.names.symbols
-
-    @property
-    def history(self) -> History:
-        """Its past."""
-        return self._history
+        self.history: History = BinanceHistory(config, clock)
 
     async def stream(self) -> AsyncGenerator[Frame, None]:
         """Yields frames that hold a value or a refusal until a connection ends unannounced; then all are closed.

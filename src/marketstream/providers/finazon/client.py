@@ -38,33 +38,15 @@ class FinazonProvider:
     """
 
     def __init__(self, config: FinazonConfig, clock: Clock, on_state: StateListener = ignore_state) -> None:
+        self.name = NAME
+        self.symbols = config.names.symbols
         self._config = config
         self._clock = clock
         self._on_state = on_state
-        self._history = FinazonHistory(config, clock)
-        self._capabilities = Capabilities(
+        self.history: History = FinazonHistory(config, clock)
+        self.capabilities = Capabilities(
             channels=frozenset({"bars"}), asset_classes=config.asset_classes, past_bars=True, last_trade=True
         )
-
-    @property
-    def name(self) -> str:
-        """`finazon`."""
-        return NAME
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can give; of which instruments depends on the dataset."""
-        return self._capabilities
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The configured symbols that the dataset may carry."""
-        return self._config.names.symbols
-
-    @property
-    def history(self) -> History:
-        """Its past."""
-        return self._history
 
     async def stream(self) -> AsyncGenerator[Frame, None]:
         """Yields frames that hold or close a bar, or hold a refusal, until the connection ends.

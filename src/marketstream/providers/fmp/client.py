@@ -51,31 +51,14 @@ class FmpProvider:
     """
 
     def __init__(self, config: FmpConfig, clock: Clock, on_state: StateListener = ignore_state) -> None:
+        self.name = NAME
+        self.capabilities = CAPABILITIES
+        self.symbols = config.names.symbols
         self._config = config
         self._clock = clock
         self._on_state = on_state
         self._channels = chosen_channels(config.wanted, CAPABILITIES)
-        self._history = FmpHistory(config, clock)
-
-    @property
-    def name(self) -> str:
-        """`fmp`."""
-        return NAME
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can give."""
-        return CAPABILITIES
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The configured symbols that it carries."""
-        return self._config.names.symbols
-
-    @property
-    def history(self) -> History:
-        """Its past: bars, and when a symbol traded last."""
-        return self._history
+        self.history: History = FmpHistory(config, clock)
 
     async def stream(self) -> AsyncGenerator[Frame, None]:
         """Yields frames that hold a trade, quote, break or refusal until one connection ends; then all are closed.

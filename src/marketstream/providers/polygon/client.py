@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 
 from marketstream.domain.errors import Fault, ProviderError
-from marketstream.ports import Capabilities, Clock, Frame, History
+from marketstream.ports import Clock, Frame, History
 from marketstream.providers.polygon.config import CAPABILITIES, PolygonConfig
 from marketstream.providers.polygon.history import PolygonHistory
 from marketstream.providers.polygon.parse import NAME, Status, parse_frame, read_statuses
@@ -37,30 +37,13 @@ class PolygonProvider:
     """
 
     def __init__(self, config: PolygonConfig, clock: Clock, on_state: StateListener = ignore_state) -> None:
+        self.name = NAME
+        self.capabilities = CAPABILITIES
+        self.symbols = config.names.symbols
         self._config = config
         self._clock = clock
         self._on_state = on_state
-        self._history = PolygonHistory(config, clock)
-
-    @property
-    def name(self) -> str:
-        """`polygon`."""
-        return NAME
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can give."""
-        return CAPABILITIES
-
-    @property
-    def symbols(self) -> tuple[str, ...]:
-        """The configured symbols that it carries."""
-        return self._config.names.symbols
-
-    @property
-    def history(self) -> History:
-        """Its past."""
-        return self._history
+        self.history: History = PolygonHistory(config, clock)
 
     async def stream(self) -> AsyncGenerator[Frame, None]:
         """Yields frames that hold trades, quotes, bars or refusals until the connection ends.
