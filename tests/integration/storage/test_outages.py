@@ -226,6 +226,7 @@ def dead_letters(kafka: Settings, symbol: str, count: int) -> list:
     return found
 
 
+@pytest.mark.timeout(900)
 def test_writers_killed_again_and_again_lose_nothing_and_count_nothing_twice(
     request: pytest.FixtureRequest,
     server_settings: Callable[..., Settings],
