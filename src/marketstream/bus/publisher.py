@@ -38,6 +38,7 @@ class KafkaPublisher:
             # The Java clients' choice, so that Spark's output agrees on a symbol's partition.
             "partitioner": "murmur2_random",
             "message.max.bytes": 1_048_576,
+            "topic.metadata.propagation.max.ms": 10_000,  # a topic missing for longer is an error, not a new one
         }
         self._producer: Producer | None = None
         self._failure: KafkaError | None = None
