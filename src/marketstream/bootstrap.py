@@ -68,13 +68,14 @@ def migrate(settings: Settings) -> None:
 
 def build_market_data(settings: Settings) -> "MarketData":
     """What REST and screens read: Redis first, then PostgreSQL. Nothing connects before the first request."""
+    from marketstream.domain.conditions import RULES
     from marketstream.serving.market_data import MarketData
     from marketstream.storage.redis.reader import RedisReader
     from marketstream.storage.timescale.reader import TimescaleReader
 
     return MarketData(
         RedisReader(settings.redis),
-        TimescaleReader(settings.postgres),
+        TimescaleReader(settings.postgres, rules=RULES[settings.streaming.trade_conditions]),
         symbols=settings.symbols,
         intervals=settings.intervals,
         stale_after_seconds=settings.serving.stale_after_seconds,

@@ -219,15 +219,15 @@ class Bar:
         interval: Interval name, such as `1min`.
         start_us: First covered microsecond.
         end_us: First microsecond after the bar.
-        open: Price of the first trade by (event time, sequence).
-        high: Highest price.
-        low: Lowest price.
-        close: Price of the last trade by (event time, sequence).
-        volume: Sum of sizes.
+        open: Price of the first trade by (event time, sequence) that updates the last price, by its sale conditions.
+        high: Highest price of the trades that update it.
+        low: Lowest price of the same.
+        close: Price of the last trade by (event time, sequence) that updates the last price.
+        volume: Sum of the sizes of the trades that update it.
         vwap: Volume-weighted average price; the plain average where the volume is zero; None where a provider's bar
             doesn't tell.
-        trade_count: Number of trades; of two versions of a bar the one with more trades is the newer. 0 where a
-            provider's bar doesn't tell.
+        trade_count: Number of trades, whatever they update; of two versions of a bar the one with more trades is the
+            newer. 0 where a provider's bar doesn't tell.
         last_event_time_us: Event time of the newest trade inside; of a provider's bar, the last microsecond covered so
             far as can be known.
         last_received_time_us: When the most recently received trade inside left our socket, or a provider's bar did.

@@ -14,6 +14,7 @@ from marketstream.bus.admin import topic_ids
 from marketstream.bus.consumer import KafkaSource
 from marketstream.bus.publisher import KafkaPublisher
 from marketstream.contracts import tables, topics
+from marketstream.domain.conditions import RULES
 from marketstream.ports import Writer
 from marketstream.settings import Settings
 from marketstream.storage.service import Chore, Flush, WriterService
@@ -29,7 +30,7 @@ def run_redis(settings: Settings) -> None:
 
     identities = partial(topic_ids, settings.kafka.bootstrap_servers)
     read = (*input_topics(settings), topics.QUOTES)
-    writer = RedisWriter(settings.redis, read, identities)
+    writer = RedisWriter(settings.redis, read, identities, RULES[settings.streaming.trade_conditions])
     _run(settings, writer, read, settings.writers.redis_flush_seconds)
 
 

@@ -12,6 +12,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import orjson
 
 from marketstream.contracts.messages import decode_bar
+from marketstream.domain.conditions import CONSOLIDATED, TradeRules
+from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
 from marketstream.streaming.closing_state import NEVER_US, OpenBar, Series, Symbol
 
@@ -49,11 +51,15 @@ class ClosingRules:
         lateness_seconds: A trade further behind its symbol's newest does not come by the stream.
         grace_seconds: How much longer a silent symbol is waited for, and a final bar that changes.
         settle_seconds: How long a bar whose time has passed is held for rows already under way.
+        longest: The longest interval: the likeliest to have a bar that shows a trade.
+        trades: Which trades update the last price.
     """
 
     lateness_seconds: float
     grace_seconds: float
     settle_seconds: float = SETTLE_SECONDS
+    longest: Interval = Interval.parse("15min")  # noqa: RUF009  # immutable
+    trades: TradeRules = CONSOLIDATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +93,12 @@ class BarCloser:
         Raises:
             ValueError: It is no tick.
         """
+        fields = orjson.loads(value)
         try:
-            received_us = orjson.loads(value)["received_time_us"]
             state = self._state(symbol, now)
             state.arrived_at = now
-            if received_us > state.ticks_received_us:
-                state.ticks_received_us = received_us
+            if self._shown(symbol, state, fields) and fields["received_time_us"] > state.ticks_received_us:
+                state.ticks_received_us = fields["received_time_us"]
                 state.changed = True
         except (KeyError, TypeError) as error:
             raise ValueError(f"no tick: {error!r}") from error
@@ -144,6 +150,26 @@ class BarCloser:
                 if now >= bar.ready_at:
                     finals += self._close((symbol, interval, start_us), series, "event_time")
             self._rest(symbol, interval, series)
+        return finals
+
+    def passed(self, read_until: float) -> list[Final]:
+        """Bars that trades have passed which no bar of their series shows, for they update no price.
+
+        Args:
+            read_until: All that was on the topics at this moment has been taken (steady clock, in s).
+        """
+        finals: list[Final] = []
+        for name, symbol in self._symbols.items():
+            if not symbol.unpriced_us or not symbol.complete:
+                continue
+            past_us = symbol.unpriced_us - self._lateness_us
+            for interval, series in symbol.series.items():
+                for start_us in sorted(start for start, bar in series.open.items() if bar.end_us <= past_us):
+                    bar = series.open[start_us]
+                    if bar.ready_at is None:
+                        bar.ready_at = read_until + self._wait(bar)
+                    if read_until >= bar.ready_at:
+                        finals += self._close((name, interval, start_us), series, "event_time")
         return finals
 
     def idle(self, read_until: float, now_us: int) -> list[Final]:
@@ -203,6 +229,26 @@ class BarCloser:
         if state is None:
             state = self._symbols[symbol] = Symbol(now)
         return state
+
+    def _shown(self, name: str, symbol: Symbol, tick: dict[str, Any]) -> bool:
+        """Whether a bar must show this trade, as far as the trades before it tell."""
+        longest, time_us = self._rules.longest, tick["event_time_us"]
+        start_us = longest.start_of(time_us)
+        conditions = tick.get("conditions")
+        if not conditions or self._rules.trades.updates(tick["provider"], conditions).last:
+            if start_us not in symbol.priced:
+                symbol.priced.append(start_us)
+                symbol.changed = True
+            return True
+        if time_us > symbol.unpriced_us:
+            symbol.unpriced_us = time_us
+            symbol.changed = True
+        series = symbol.series.get(longest.name)
+        return (
+            start_us in symbol.priced
+            or (series is not None and start_us in series.open)
+            or self._closed.get((name, longest.name, start_us)) is not None
+        )
 
     def _wait(self, bar: OpenBar) -> float:
         return self._rules.grace_seconds if bar.late else self._rules.settle_seconds

@@ -1,10 +1,12 @@
 """What the closer knows of each symbol: its open bars, how far its time has come, and the same as JSON."""
 
+from collections import deque
 from typing import Any
 
 import orjson
 
 NEVER_US = 2**63 - 1
+_PRICED_KEPT = 8  # windows: trades in time fall into the newest two
 
 
 class OpenBar:
@@ -53,13 +55,24 @@ class Symbol:
     Attributes:
         series: Its bars, by interval.
         arrived_at: When anything of it was last read (steady clock, in s).
-        ticks_received_us: When the newest of its trades on `tick_data` was received.
+        ticks_received_us: When the newest of its trades on `tick_data` that bars must show was received.
         bars_received_us: When the newest of the trades in its bars was received.
         newest_us: Event time of the newest trade in its bars.
+        priced: Starts of the longest interval's windows in which a trade updates the last price, the latest read last.
+        unpriced_us: Event time of the newest trade that doesn't, whether or not it is in a bar; 0 for none.
         changed: Whether any of this has changed since it was last saved.
     """
 
-    __slots__ = ("arrived_at", "bars_received_us", "changed", "newest_us", "series", "ticks_received_us")
+    __slots__ = (
+        "arrived_at",
+        "bars_received_us",
+        "changed",
+        "newest_us",
+        "priced",
+        "series",
+        "ticks_received_us",
+        "unpriced_us",
+    )
 
     def __init__(self, arrived_at: float) -> None:
         self.series: dict[str, Series] = {}
@@ -67,11 +80,13 @@ class Symbol:
         self.ticks_received_us = 0
         self.bars_received_us = 0
         self.newest_us = 0
+        self.priced: deque[int] = deque(maxlen=_PRICED_KEPT)
+        self.unpriced_us = 0
         self.changed = False
 
     @property
     def complete(self) -> bool:
-        """Whether every trade on `tick_data` is in the bars."""
+        """Whether every trade on `tick_data` that a bar must show is in the bars."""
         return self.bars_received_us >= self.ticks_received_us
 
     def dump(self) -> bytes:
@@ -87,7 +102,13 @@ class Symbol:
             for interval, each in self.series.items()
         }
         return orjson.dumps(
-            {"ticks_received_us": self.ticks_received_us, "bars_received_us": self.bars_received_us, "series": series}
+            {
+                "ticks_received_us": self.ticks_received_us,
+                "bars_received_us": self.bars_received_us,
+                "priced": list(self.priced),
+                "unpriced_us": self.unpriced_us,
+                "series": series,
+            }
         )
 
     @classmethod
@@ -102,6 +123,8 @@ class Symbol:
         symbol = cls(now)
         symbol.ticks_received_us = fields["ticks_received_us"]
         symbol.bars_received_us = fields["bars_received_us"]
+        symbol.priced.extend(fields.get("priced", ()))  # a file of an earlier version lacks these two
+        symbol.unpriced_us = fields.get("unpriced_us", 0)
         for interval, dumped_series in fields["series"].items():
             series = symbol.series[interval] = Series()
             series.newest_us = dumped_series["newest_us"]

@@ -5,8 +5,8 @@
 -- ARGV  positions, symbols, bars, quotes, indicators, ticks kept, seconds of latest price, of message count, of bars,
 --       of quotes, of indicators;
 --       per position: partition, offset applied before ('' for none), offset applied after;
---       per symbol: ticks in the batch, how many of them follow, those oldest first; per bar: its message;
---       per quote: its message; per indicators: their interval, their message
+--       per symbol: ticks in the batch, how many of them follow, which of these has the latest price (0 for none),
+--       those oldest first; per bar: its message; per quote: its message; per indicators: their interval, their message
 -- Returns 1, or 0 where somebody else has moved an applied offset meanwhile (then nothing was done).
 --
 -- Stored messages are the platform's own compact JSON, in which a quote inside a text is always escaped: a pattern with
@@ -129,14 +129,14 @@ end
 
 for _ = 1, symbols do
   local ticks_key, latest_key, count_key = take_key(), take_key(), take_key()
-  local count, kept = take_number(), take_number()
+  local count, kept, priced = take_number(), take_number(), take_number()
   local new = {}
   for index = 1, kept do
     new[index] = take()
   end
   local latest = redis.call('GET', latest_key)
-  if not latest or not before(new[kept], latest) then
-    redis.call('SET', latest_key, new[kept], 'EX', latest_seconds)
+  if priced > 0 and (not latest or not before(new[priced], latest)) then
+    redis.call('SET', latest_key, new[priced], 'EX', latest_seconds)
   end
   merge(ticks_key, new)
   if redis.call('INCRBY', count_key, count) == count then

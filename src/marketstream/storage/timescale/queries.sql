@@ -235,6 +235,20 @@ where symbol = %(symbol)s and event_time >= %(start)s and event_time < %(end)s
 order by event_time desc, sequence desc, provider desc, trade_id desc
 limit %(limit)s
 
+-- name: latest_tick
+select
+  symbol,
+  (extract(epoch from event_time) * 1000000)::bigint,
+  (extract(epoch from received_time) * 1000000)::bigint,
+  price, size, provider, trade_id, sequence, exchange, side, asset_class, conditions
+from tick_data t
+where symbol = %(symbol)s and not exists (
+  select from unnest(%(providers)s::text[], %(codes)s::text[]) as held_back (provider, code)
+  where held_back.provider = t.provider and held_back.code = any(t.conditions)
+)
+order by event_time desc, sequence desc, provider desc, trade_id desc
+limit 1
+
 -- name: bars
 select
   symbol,
