@@ -38,6 +38,13 @@ def run_closer(settings: Settings) -> None:
     run(settings)
 
 
+def run_corrector(settings: Settings) -> None:
+    """Cancels to corrected bars."""
+    from marketstream.storage.corrector import run_corrector as run
+
+    run(settings)
+
+
 def run_redis_writer(settings: Settings) -> None:
     """Topics to Redis."""
     from marketstream.storage.main import run_redis
@@ -303,6 +310,7 @@ def create_topics(settings: Settings) -> list[str]:
 PROCESSES: dict[str, Callable[[Settings], None]] = {
     "producer": run_producer,
     "closer": run_closer,
+    "corrector": run_corrector,
     "redis-writer": run_redis_writer,
     "timescale-writer": run_timescale_writer,
     "influx-writer": run_influx_writer,

@@ -1,6 +1,7 @@
 """The writers' processes: each a consumer group of its own, so that a store that is away stops nobody else.
 
-Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`, `quote_data`, `feed_events`.
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`, `quote_data`, `feed_events`,
+`trade_cancels`.
 Writes: `dead_letter_queue`, and what each store's writer names.
 """
 
@@ -46,7 +47,7 @@ def run_timescale(settings: Settings) -> None:
         tables.FEED_EVENTS: tables.FEED_EVENT_DAYS,
     }
     retention = Chore("retention", _DAY_SECONDS, partial(writer.apply_retention, keep_days))
-    read = (*input_topics(settings), topics.FEED_EVENTS)
+    read = (*input_topics(settings), topics.FEED_EVENTS, topics.CANCELS)
     _run(settings, writer, read, settings.writers.timescale_flush_seconds, [retention])
 
 

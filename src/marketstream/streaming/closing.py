@@ -2,12 +2,12 @@
 
 A bar is final when its symbol's trades have come further than its end and the allowed lateness, by event time; or when
 nothing of the symbol has arrived for as long, and all that did arrive is in the bars. What changes a final bar after
-all (a trade in time after an idle close, one that was fetched) makes another final, of the next revision.
+all (a trade in time after an idle close, one that was fetched, one taken out) makes another, of the next revision.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import orjson
 
@@ -15,22 +15,14 @@ from marketstream.contracts.messages import decode_bar
 from marketstream.domain.conditions import CONSOLIDATED, TradeRules
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
-from marketstream.streaming.closing_state import NEVER_US, OpenBar, Series, Symbol
+from marketstream.streaming.closing_state import NEVER_US, BarKey, Closed, OpenBar, Seen, Series, Symbol
 
-BarKey = tuple[str, str, int]  # (symbol, interval, start_us)
 Cause = Literal["event_time", "idle"]
 
 # The last rows of a bar and the row that shows its end may be read in either order, some milliseconds apart.
 SETTLE_SECONDS = 0.15
 # A feed this much behind the wall clock is no delayed feed but a recording.
 _RECORDING_US = 3_600_000_000
-
-
-class Closed(NamedTuple):
-    """The newest final of a bar: its number of trades, and its revision."""
-
-    trade_count: int
-    revision: int
 
 
 class ClosedBars(Protocol):
@@ -127,11 +119,11 @@ class BarCloser:
             state.arrived_at = now
             if fields["last_received_time_us"] > state.bars_received_us:
                 state.bars_received_us = fields["last_received_time_us"]
-            known = series.open.get(fields["start_us"])
+            known, seen = series.open.get(fields["start_us"]), Seen.of(fields)
             if known is None:
-                self._open(series, OpenBar(value, fields["trade_count"], fields["end_us"], 0), fields, now)
-            elif fields["trade_count"] > known.trade_count:
-                known.value, known.trade_count = value, fields["trade_count"]
+                self._open(series, OpenBar(value, seen, fields["end_us"], 0), fields, now)
+            elif seen > known.seen:
+                known.value, known.seen = value, seen
                 if known.ready_at is not None:
                     known.ready_at = now + self._wait(known)
         except (KeyError, TypeError) as error:
@@ -257,7 +249,7 @@ class BarCloser:
         key = (fields["symbol"], fields["interval"], fields["start_us"])
         closed = self._closed.get(key)
         if closed is not None:
-            if bar.trade_count <= closed.trade_count:
+            if bar.seen <= closed.seen:
                 return
             bar.revision = closed.revision + 1
             self.reopened += 1
@@ -270,7 +262,7 @@ class BarCloser:
 
     def _take_final(self, series: Series, key: BarKey, fields: dict[str, Any]) -> None:
         """Learns of a final that an earlier run published; of this run's own it knows already."""
-        final = Closed(fields["trade_count"], fields["revision"])
+        final = Closed(Seen.of(fields), fields["revision"])
         known = self._closed.get(key)
         if known is not None and known >= final:
             return
@@ -278,7 +270,7 @@ class BarCloser:
         bar = series.open.get(key[2])
         if bar is None:
             return
-        if bar.trade_count <= final.trade_count:
+        if bar.seen <= final.seen:
             del series.open[key[2]]
         else:
             bar.revision = final.revision + 1
@@ -291,7 +283,7 @@ class BarCloser:
             final = replace(decode_bar(bar.value), final=True, revision=bar.revision)
         except ValueError:  # the writers set it aside, and say so
             return
-        self._closed.put(key, Closed(bar.trade_count, bar.revision))
+        self._closed.put(key, Closed(bar.seen, bar.revision))
         yield Final(final, cause)
 
     def _rest(self, symbol: str, interval: str, series: Series) -> None:

@@ -1,12 +1,39 @@
 """What the closer knows of each symbol: its open bars, how far its time has come, and the same as JSON."""
 
 from collections import deque
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import orjson
 
+BarKey = tuple[str, str, int]  # (symbol, interval, start_us)
+
 NEVER_US = 2**63 - 1
 _PRICED_KEPT = 8  # windows: trades in time fall into the newest two
+
+
+class Seen(NamedTuple):
+    """What tells a newer version of a bar from an older one.
+
+    Attributes:
+        trades: How many trades it knows of.
+        cancelled: How many of these were taken out.
+    """
+
+    trades: int
+    cancelled: int = 0
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> Self:
+        """That of a bar's message. Bars that Spark makes don't mention cancels."""
+        cancelled = fields.get("cancelled", 0)
+        return cls(fields["trade_count"] + cancelled, cancelled)
+
+
+class Closed(NamedTuple):
+    """The newest final of a bar: which trades it knew of, and its revision."""
+
+    seen: Seen
+    revision: int
 
 
 class OpenBar:
@@ -14,18 +41,18 @@ class OpenBar:
 
     Attributes:
         value: The version's message.
-        trade_count: Its number of trades.
+        seen: Its number of trades, those that were taken out too, and how many these are: the newer version has more.
         end_us: First microsecond after the bar.
         revision: What its next final gets.
         late: Whether it was past already when its first change came, as with trades that were fetched.
         ready_at: When its final may go out (steady clock, in s); None while its time has not passed.
     """
 
-    __slots__ = ("end_us", "late", "ready_at", "revision", "trade_count", "value")
+    __slots__ = ("end_us", "late", "ready_at", "revision", "seen", "value")
 
-    def __init__(self, value: bytes, trade_count: int, end_us: int, revision: int) -> None:
+    def __init__(self, value: bytes, seen: Seen, end_us: int, revision: int) -> None:
         self.value = value
-        self.trade_count = trade_count
+        self.seen = seen
         self.end_us = end_us
         self.revision = revision
         self.late = False
@@ -95,7 +122,7 @@ class Symbol:
             interval: {
                 "newest_us": each.newest_us,
                 "open": [
-                    [start_us, bar.value.decode(), bar.trade_count, bar.end_us, bar.revision]
+                    [start_us, bar.value.decode(), bar.seen.trades, bar.end_us, bar.revision, bar.seen.cancelled]
                     for start_us, bar in each.open.items()
                 ],
             }
@@ -130,6 +157,6 @@ class Symbol:
             series.newest_us = dumped_series["newest_us"]
             symbol.newest_us = max(symbol.newest_us, series.newest_us)
             series.next_due_us = 0  # looked at once, which finds the true one
-            for start_us, value, trade_count, end_us, revision in dumped_series["open"]:
-                series.open[start_us] = OpenBar(value.encode(), trade_count, end_us, revision)
+            for start_us, value, trades, end_us, revision, *cancelled in dumped_series["open"]:
+                series.open[start_us] = OpenBar(value.encode(), Seen(trades, *cancelled), end_us, revision)
         return symbol

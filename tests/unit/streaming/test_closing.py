@@ -9,8 +9,8 @@ from closing import SECOND_US, START_US, provisional, trade
 from marketstream.contracts.messages import encode
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
-from marketstream.streaming.closing import BarCloser, Closed, ClosingRules
-from marketstream.streaming.closing_state import Symbol
+from marketstream.streaming.closing import BarCloser, ClosingRules
+from marketstream.streaming.closing_state import Closed, Symbol
 
 MINUTE = Interval.parse("1min")
 QUARTER = Interval.parse("15min")

@@ -64,16 +64,19 @@ local function final(bar)
   return string.find(bar, '"final":true', 1, true) and 1 or 0
 end
 
--- What orders bars of one key before their revisions: start, made here or by a provider, trades if made here, final.
+-- What orders bars of one key before their revisions: start, made here or by a provider, and if made here, trades seen
+-- and how many of these were taken out; final.
 local function bar_order(bar)
   local made_here = not string.find(bar, '"provider":%s*"')
-  return { field(bar, 'start_us'), made_here and 1 or 0, made_here and field(bar, 'trade_count') or 0, final(bar) }
+  local cancelled = math.max(field(bar, 'cancelled'), 0)
+  local seen = made_here and field(bar, 'trade_count') + cancelled or 0
+  return { field(bar, 'start_us'), made_here and 1 or 0, seen, cancelled, final(bar) }
 end
 
 -- Whether bar a is a newer one, or a newer version of the same, than bar b; indicators tell it as their bar does.
 local function newer_bar(a, b)
   local a_order, b_order = bar_order(a), bar_order(b)
-  for index = 1, 4 do
+  for index = 1, 5 do
     if a_order[index] ~= b_order[index] then
       return a_order[index] > b_order[index]
     end

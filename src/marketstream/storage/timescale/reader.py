@@ -1,6 +1,6 @@
 """Reads ticks, bars and indicators back from PostgreSQL.
 
-Reads: `tick_data`, `aggregated_data`, `technical_indicators` (tables).
+Reads: `tick_data`, `trade_cancels`, `aggregated_data`, `technical_indicators` (tables).
 """
 
 from typing import Any
@@ -44,6 +44,11 @@ class TimescaleReader:
         """The newest `limit` ticks in the range, oldest first."""
         parameters = {"symbol": symbol, **time_range(start_us, end_us), "limit": max(limit, 0)}
         return [tick_of(row) for row in reversed(self._session.rows("ticks", parameters))]
+
+    def cancelled(self, symbol: str, *, start_us: int, end_us: int) -> set[tuple[str, str]]:
+        """(Provider, id) of the trades in the range that were taken back."""
+        rows = self._session.rows("cancelled_trades", {"symbol": symbol, **time_range(start_us, end_us)})
+        return {(provider, trade_id) for provider, trade_id in rows}
 
     def bars(
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
