@@ -453,3 +453,59 @@ def test_what_odd_lots_have_told_survives_a_restart() -> None:
     street.publish()
     assert street.closer.passed(street.now) == []
     assert said([final.bar for final in street.closer.passed(street.now + 60)]) == [("IBM", "1min", 0, 2, 0)]
+
+
+def correction(street: Street, taken: int = 1) -> Bar:
+    """What the corrector publishes of the first minute."""
+    bar = provisional(street.trades["IBM"], MINUTE)[-1]
+    made = replace(bar, trade_count=bar.trade_count - taken, cancelled=taken)
+    street.closer.take_bar(encode(made), street.now)
+    return made
+
+
+def test_a_bar_without_its_cancelled_trade_is_the_next_final() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(6)
+    assert said(street.idle(LATENESS + GRACE + SOON)) == [("IBM", "1min", 0, 2, 0)]
+    wanted = correction(street)
+    assert street.idle(LATENESS) == []
+    (final,) = street.idle(GRACE + SOON)
+    assert final == replace(wanted, final=True, revision=1)
+    street.publish()  # Spark again, from an earlier checkpoint
+    correction(street)  # and the corrector, before it was stored
+    assert street.idle(3_600) == []
+
+
+def test_a_trade_after_a_correction_makes_a_final_that_is_corrected_again() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(6)
+    street.idle(LATENESS + GRACE + SOON)
+    correction(street)
+    street.idle(LATENESS + GRACE + SOON)
+    street.trade(7)
+    assert said(street.idle(LATENESS + GRACE + SOON)) == [("IBM", "1min", 0, 3, 2)]
+    correction(street)
+    (final,) = street.idle(LATENESS + GRACE + SOON)
+    assert (final.trade_count, final.cancelled, final.revision) == (2, 1, 3)
+
+
+def test_a_correction_of_an_open_bar_gives_way_to_the_next_trade() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(6)
+    correction(street)
+    (state,) = [symbol.dump() for _, symbol in street.closer.changed()]
+    assert state == Symbol.load(state, 0.0).dump()
+    street.trade(7)
+    assert said(street.idle(LATENESS + GRACE + SOON)) == [("IBM", "1min", 0, 3, 0)]
+
+
+def test_a_bar_of_which_everything_was_cancelled_is_final_too() -> None:
+    street = Street()
+    street.trade(5)
+    street.idle(LATENESS + GRACE + SOON)
+    correction(street)
+    (final,) = street.idle(LATENESS + GRACE + SOON)
+    assert (final.void, final.revision) == (True, 1)

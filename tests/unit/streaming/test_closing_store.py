@@ -76,7 +76,9 @@ def test_more_closed_bars_than_memory_holds(store: ClosingStore, monkeypatch: py
         store.put(("IBM", "1min", number), Closed(Seen(number + 1), 0))
         if number % 4 == 0:
             store.save([], {})
-    assert [store.get(("IBM", "1min", number)) for number in range(35)] == [(number + 1, 0) for number in range(35)]
+    assert [store.get(("IBM", "1min", number)) for number in range(35)] == [
+        Closed(Seen(number + 1), 0) for number in range(35)
+    ]
 
 
 def test_a_topic_made_anew_begins_anew(store: ClosingStore, path: Path) -> None:
@@ -87,7 +89,7 @@ def test_a_topic_made_anew_begins_anew(store: ClosingStore, path: Path) -> None:
     assert again.adopt({**TOPICS, "aggregated_data_1min": "m2"}) == {
         place: offset for place, offset in POSITIONS.items() if place[0] != "aggregated_data_1min"
     }
-    assert (again.get(KEY), again.get(OTHER)) == (None, (1, 0))
+    assert (again.get(KEY), again.get(OTHER)) == (None, Closed(Seen(1), 0))
     ((_, found),) = again.symbols(9.0)
     assert found.series.keys() == {"5min"}
     assert found.ticks_received_us == 90
@@ -140,6 +142,24 @@ def test_a_file_that_is_none_says_what_to_do(path: Path) -> None:
     path.write_bytes(b"no database at all, and long enough to be looked at" * 100)
     with pytest.raises(StreamingError, match="remove it"):
         ClosingStore(path)
+
+
+def test_a_file_from_before_cancels_is_widened(store: ClosingStore, path: Path) -> None:
+    store.put(KEY, Closed(Seen(4), 1))
+    store.save([], {})
+    store.close()
+    with sqlite3.connect(path) as database:
+        database.execute("alter table closed drop column cancelled")
+        database.execute("pragma user_version = 1")
+    database.close()
+    widened = ClosingStore(path)
+    assert widened.get(KEY) == Closed(Seen(4), 1)
+    widened.put(KEY, Closed(Seen(4, 1), 2))
+    widened.save([], {})
+    widened.close()
+    again = ClosingStore(path)
+    assert again.get(KEY) == Closed(Seen(4, 1), 2)
+    again.close()
 
 
 def test_a_later_layout_is_refused(store: ClosingStore, path: Path) -> None:
