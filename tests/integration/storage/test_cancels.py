@@ -46,7 +46,7 @@ class Database:
 
     def pending(self, since_us: int = 0) -> list[tuple[str, int, int]]:
         with closing(TimescaleCorrections(self.settings, INTERVALS)) as corrections:
-            return [(bar.interval, bar.start_us, bar.trade_count) for bar in corrections.pending(since_us)]
+            return sorted((bar.interval, bar.start_us, bar.trade_count) for bar in corrections.pending(since_us))
 
     def unmatched(self) -> int:
         with closing(TimescaleCorrections(self.settings, INTERVALS)) as corrections:
