@@ -17,7 +17,7 @@ from marketstream.analytics.parameters import IndicatorParameters
 from marketstream.contracts.messages import FeedEvent, FeedGap, decode_bar, decode_indicators, decode_tick, encode
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Quote, Tick
+from marketstream.domain.market import Bar, Cancel, Quote, Tick
 from marketstream.ports import MarketReader, Message, Writer
 from marketstream.settings import InfluxSettings, PostgresSettings, RedisSettings, Settings
 from marketstream.storage.influx.writer import InfluxWriter
@@ -94,6 +94,13 @@ def make_indicators(bar: Bar, **values: float) -> Indicators:
     return Indicators.of(bar, values or {"sma_20": bar.close - 1 / 3, "volatility": bar.volume / 7e6})
 
 
+def make_cancel(tick: Tick, **changes: Any) -> Cancel:
+    """Takes this trade back, by its id unless told otherwise."""
+    names = ("symbol", "price", "size", "event_time_us", "provider", "trade_id", "asset_class")
+    fields = {name: getattr(tick, name) for name in names}
+    return Cancel(**{**fields, "received_time_us": tick.received_time_us + 5_000_000, **changes})
+
+
 def make_quote(time_us: int, *, symbol: str = "IBM", **changes: Any) -> Quote:
     fields = {
         "symbol": symbol,
@@ -136,7 +143,7 @@ def gap_event(gap: FeedGap) -> FeedEvent:
     return make_event(gap.updated_us, "gap", provider=gap.provider, gap=gap)
 
 
-Item = Tick | Bar | Indicators | Quote | FeedEvent
+Item = Tick | Bar | Indicators | Quote | FeedEvent | Cancel
 
 
 class Log:
@@ -163,6 +170,8 @@ def topic_of(item: Item) -> str:
             return "tick_data"
         case Quote():
             return "quote_data"
+        case Cancel():
+            return "trade_cancels"
         case FeedEvent():
             return "feed_events"
         case Indicators():

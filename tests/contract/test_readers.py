@@ -28,6 +28,7 @@ from stores import (
     Log,
     empty_redis,
     fresh_schema,
+    make_bar,
     make_indicators,
     make_quote,
     topic_ids,
@@ -140,6 +141,19 @@ def test_a_ranges_end_is_outside_and_its_start_inside(known: Known) -> None:
     found = known.reader.ticks("BAC", start_us=times[10], end_us=times[20], limit=1_000)
 
     assert [tick.event_time_us for tick in found] == times[10:20]
+
+
+def test_a_void_bar_is_no_bar(server_settings: Callable[..., Settings]) -> None:
+    void, other = make_bar(MINUTE_US, 0, cancelled=3), make_bar(2 * MINUTE_US, 1, symbol="BAC")
+    cache = empty_redis(server_settings("redis").redis)
+    with fresh_schema(server_settings("postgres").postgres) as own:
+        fill(TimescaleWriter(own), [make_bar(MINUTE_US, 3), void, other])
+        fill(RedisWriter(cache, TOPICS, topic_ids), [make_bar(MINUTE_US, 3), void, other])
+        memory = InMemoryMarketReader(bars=[make_bar(MINUTE_US, 3), void, other])
+        with closing(TimescaleReader(own)) as history, closing(RedisReader(cache)) as newest:
+            for reader in (memory, history, newest):
+                found = [reader.bars(name, MINUTE, start_us=None, end_us=None, limit=5) for name in ("IBM", "BAC")]
+                assert found == [[], [other]]
 
 
 def test_latest_is_the_newest_tick(known: Known) -> None:

@@ -108,6 +108,26 @@ def test_an_older_version_of_a_bar_never_replaces_a_newer_one(store: Store, star
     assert store.contents() == Contents.of([], [newest])
 
 
+@pytest.mark.parametrize("one_batch", [True, False])
+def test_a_bar_without_its_cancelled_trades_outranks_the_one_with_them(
+    store: Store, start_us: int, one_batch: bool
+) -> None:
+    log = Log()
+    final = make_bar(start_us, 9, final=True, revision=3)
+    corrected = make_bar(start_us, 8, cancelled=1)
+    fewer = make_bar(start_us, 7, final=True, revision=9)
+    said = [make_indicators(corrected), make_indicators(final)]
+    messages = log.add(final, corrected, final, make_bar(start_us, 9), fewer, *said)
+
+    write_all(store, *([messages] if one_batch else ([message] for message in messages)))
+
+    assert store.contents() == Contents.of([], [corrected], [make_indicators(corrected)])
+    write_all(store, log.add(make_bar(start_us, 10)))
+    assert store.contents() == Contents.of([], [make_bar(start_us, 10)], [make_indicators(corrected)])
+    write_all(store, messages, log.add(make_bar(start_us, 9, cancelled=1)), log.add(final))
+    assert store.contents() == Contents.of([], [make_bar(start_us, 9, cancelled=1)], [make_indicators(corrected)])
+
+
 def test_a_new_process_does_not_take_bars_backwards(store: Store, start_us: int) -> None:
     log = Log()
     newest = make_bar(start_us, 9)

@@ -139,6 +139,7 @@ def test_every_process_has_only_the_passwords_it_needs() -> None:
         "api": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
         "dashboard": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
         "producer": {"POLYGON__API_KEY", "BINANCE__API_KEY"},
+        "corrector": {"POSTGRES__READER_PASSWORD"},
         "indicators": {"POSTGRES__READER_PASSWORD"},
     }
     for name in (*PROCESSES, "migrate", "topics", "bars", "indicators"):

@@ -196,3 +196,17 @@ def test_the_state_stays_small():
         indicators.take([replace(bar, last_event_time_us=bar.end_us - 1)])
     assert len(indicators.closed or b"") < 3_000
     assert all(isinstance(bar, Bar) for bar in indicators.waiting)
+
+
+def test_a_bar_of_which_everything_was_cancelled_is_as_if_it_had_never_been():
+    bars = [replace(bar, final=False) for bar in walk(30)]
+    one = live()
+    told = one.take(bars)
+    void = replace(bars[20], trade_count=0, cancelled=bars[20].trade_count)
+    again = one.take([void])
+    assert [each.start_us for each in again] == [bar.start_us for bar in bars[21:]]
+    without = live()
+    wanted = last_words(without.take(bars[:20] + bars[21:]))
+    said = last_words([each for each in told if each.start_us != void.start_us] + again)
+    assert said == wanted
+    assert live().take([void]) == []

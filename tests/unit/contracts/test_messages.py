@@ -181,6 +181,7 @@ def test_indicators_on_the_wire() -> None:
         "last_received_time_us": 1_700_000_099_500_000,
         "values": {"sma_20": 1.25, "rsi_14": 50.0},
         "provider": None,
+        "cancelled": 0,
     }
 
 

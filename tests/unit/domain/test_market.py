@@ -113,6 +113,8 @@ def test_a_tick_is_frozen_and_ordered_by_event_time_then_sequence() -> None:
         {"volume": -1.0},
         {"trade_count": 0},
         {"end_us": 0},
+        {"cancelled": -1},
+        {"cancelled": 1, "provider": "finazon"},
     ],
 )
 def test_a_bar_refuses(change: dict[str, object]) -> None:
@@ -120,12 +122,22 @@ def test_a_bar_refuses(change: dict[str, object]) -> None:
         replace(BAR, **change)
 
 
-def test_versions_of_a_bar_sort_by_trades_then_final_then_revision() -> None:
+def test_versions_of_a_bar_sort_by_trades_seen_then_taken_out_then_final_then_revision() -> None:
     versions = [
         BAR,
         replace(BAR, final=True),
         replace(BAR, final=True, revision=1),
+        replace(BAR, trade_count=4, cancelled=1),
+        replace(BAR, trade_count=4, cancelled=1, final=True, revision=2),
+        replace(BAR, trade_count=0, cancelled=5),
         replace(BAR, trade_count=6),
+        replace(BAR, trade_count=5, cancelled=1),
         replace(BAR, start_us=60_000_000, end_us=120_000_000, trade_count=1),
     ]
     assert all(older.version < newer.version for older, newer in pairwise(versions))
+
+
+def test_a_bar_without_any_trade_left_is_void() -> None:
+    assert replace(BAR, trade_count=0, cancelled=5).void
+    assert not BAR.void
+    assert not replace(BAR, trade_count=0, provider="finazon", vwap=None).void

@@ -38,7 +38,7 @@ def test_what_the_store_has_not_may_pass() -> None:
 
 
 def test_an_older_version_than_the_stored_one_may_not() -> None:
-    guard = VersionGuard(Stored({KEY: (True, 5, False, 0)}))
+    guard = VersionGuard(Stored({KEY: (True, 5, 0, False, 0)}))
 
     assert guard.newer(keyed(make_bar(START_US, 4))) == {}
     assert guard.newer(keyed(make_bar(START_US, 5))) == {}
@@ -53,9 +53,20 @@ def test_a_bar_made_here_passes_a_providers_and_never_the_other_way_round() -> N
     assert VersionGuard(Stored({KEY: computed.version[1:]})).newer(keyed(of_provider)) == {}
 
 
+def test_a_bar_without_its_cancelled_trades_outranks_the_one_with_them() -> None:
+    stored = make_bar(START_US, 5, final=True, revision=3)
+    guard = VersionGuard(Stored({KEY: stored.version[1:]}))
+    corrected = make_bar(START_US, 4, cancelled=1)
+
+    assert guard.newer(keyed(corrected)) == keyed(corrected)
+    guard.remember(keyed(corrected))
+    assert guard.newer(keyed(stored)) == {}
+    assert guard.newer(keyed(make_bar(START_US, 6))) == keyed(make_bar(START_US, 6))
+
+
 def test_indicators_of_the_same_version_may_pass_again() -> None:
     said = {KEY: make_indicators(make_bar(START_US, 5))}
-    guard = VersionGuard(Stored({KEY: (True, 5, False, 0)}), equals_pass=True)
+    guard = VersionGuard(Stored({KEY: (True, 5, 0, False, 0)}), equals_pass=True)
 
     assert guard.newer(said) == said
     guard.remember(said)
@@ -90,7 +101,7 @@ def test_what_is_forgotten_is_asked_for_again() -> None:
         bars = keyed(make_bar(START_US + number * MINUTE_US, 4))
         guard.newer(bars)
         guard.remember(bars)
-    stored.versions[KEY] = (True, 4, False, 0)
+    stored.versions[KEY] = (True, 4, 0, False, 0)
 
     assert guard.newer(keyed(make_bar(START_US, 3))) == {}
     assert stored.questions[-1] == [KEY]

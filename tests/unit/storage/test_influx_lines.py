@@ -26,8 +26,8 @@ def test_a_bar() -> None:
     line = bar_line(make_bar(START_US, 7, final=True, revision=2))
 
     assert line == (
-        "aggregated_metrics,interval=1min,symbol=IBM close=183.0,final=true,high=190.0,low=181.0,open=182.0,"
-        'provider="",revision=2i,trade_count=7i,volume=700.0,vwap=182.1 1700000000000000000'
+        "aggregated_metrics,interval=1min,symbol=IBM cancelled=0i,close=183.0,final=true,high=190.0,low=181.0"
+        ',open=182.0,provider="",revision=2i,trade_count=7i,volume=700.0,vwap=182.1 1700000000000000000'
     )
 
 
@@ -35,8 +35,8 @@ def test_a_providers_bar_has_its_provider_as_a_field_and_no_vwap() -> None:
     line = bar_line(make_provider_bar(START_US, START_US + 5, provider='a "b"\\'))
 
     assert line == (
-        "aggregated_metrics,interval=1min,symbol=IBM close=182.0,final=false,high=183.0,low=181.0,open=182.0,"
-        r'provider="a \"b\"\\",revision=1700000000000005i,trade_count=0i,volume=1234.5 1700000000000000000'
+        "aggregated_metrics,interval=1min,symbol=IBM cancelled=0i,close=182.0,final=false,high=183.0,low=181.0"
+        r',open=182.0,provider="a \"b\"\\",revision=1700000000000005i,trade_count=0i,volume=1234.5 1700000000000000000'
     )
 
 
@@ -47,11 +47,11 @@ def test_indicators() -> None:
     of_provider = indicators_line(Indicators.of(make_provider_bar(START_US, START_US + 5, symbol="A B"), {}))
 
     assert computed == (
-        'technical_indicators,interval=1min,symbol=IBM close=183.0,final=true,provider="",revision=2i,trade_count=7i'
-        ",sma_20=182.5,macd=-1e-05 1700000000000000000"
+        'technical_indicators,interval=1min,symbol=IBM cancelled=0i,close=183.0,final=true,provider=""'
+        ",revision=2i,trade_count=7i,sma_20=182.5,macd=-1e-05 1700000000000000000"
     )
     assert of_provider == (
-        r'technical_indicators,interval=1min,symbol=A\ B close=182.0,final=false,provider="finazon"'
+        r'technical_indicators,interval=1min,symbol=A\ B cancelled=0i,close=182.0,final=false,provider="finazon"'
         ",revision=1700000000000005i,trade_count=0i 1700000000000000000"
     )
 

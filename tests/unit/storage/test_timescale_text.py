@@ -12,7 +12,16 @@ from marketstream.storage.timescale.queries import QUERIES, parse_queries
 from marketstream.storage.timescale.rows import bar_row, indicators_of, indicators_row, tick_row
 from stores import make_bar, make_indicators, make_provider_bar, make_tick
 
-USERS = ("reader.py", "writer.py", "known.py", "session.py", "feeds.py", "feed_reader.py")
+USERS = (
+    "reader.py",
+    "writer.py",
+    "known.py",
+    "session.py",
+    "feeds.py",
+    "feed_reader.py",
+    "cancels.py",
+    "corrections.py",
+)
 START_US = 1_381_152_600_000_000
 
 
@@ -92,8 +101,9 @@ def test_a_bar_row() -> None:
 
     assert row == (
         "IBM\t1min\t1381152600000000\t1381152660000000\t182.0\t190.0\t181.0\t183.0\t700.0\t182.1\t7"
-        "\t1381152600000001\t1381152600020000\tt\t2\t\\N\n"
+        "\t1381152600000001\t1381152600020000\tt\t2\t\\N\t0\n"
     )
+    assert bar_row(make_bar(START_US, 7, cancelled=2)).endswith("\t\\N\t2\n")
 
 
 def test_an_indicators_row() -> None:
@@ -101,7 +111,7 @@ def test_an_indicators_row() -> None:
 
     assert indicators_row(said) == (
         "IBM\t1min\t1381152600000000\t1381152660000000\tt\t2\t7\t183.0\t1381152600000001\t1381152600020000"
-        '\t{"sma_20":5.0,"macd":-0.00001}\t\\N\n'
+        '\t{"sma_20":5.0,"macd":-0.00001}\t\\N\t0\n'
     )
 
 
@@ -109,7 +119,7 @@ def test_whole_numbers_in_json_are_floats_again() -> None:
     said = make_indicators(make_bar(START_US, 7), sma_20=5.0)
     row = tuple(getattr(said, name) for name in Indicators.__slots__)
 
-    found = indicators_of((*row[:-2], {"sma_20": 5}, row[-1]))
+    found = indicators_of((*row[:-3], {"sma_20": 5}, *row[-2:]))
 
     assert found == said
     assert isinstance(found.values["sma_20"], float)
@@ -120,5 +130,5 @@ def test_a_providers_bar_row() -> None:
 
     assert row == (
         "IBM\t1min\t1381152600000000\t1381152660000000\t182.0\t183.0\t181.0\t182.0\t1234.5\t\\N\t0"
-        "\t1381152600000001\t1381152600000003\tf\t1381152600000003\tfinazon\n"
+        "\t1381152600000001\t1381152600000003\tf\t1381152600000003\tfinazon\t0\n"
     )

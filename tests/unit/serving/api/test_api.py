@@ -12,7 +12,7 @@ from marketstream.contracts.messages import decode_bar, decode_indicators, decod
 from marketstream.serving.api import feed_schemas as schemas_of_feeds
 from marketstream.serving.api import schemas as schemas_of_market
 from marketstream.serving.api.app import create_app
-from stores import make_bar, make_indicators, make_provider_bar, make_quote
+from stores import make_bar, make_cancel, make_indicators, make_provider_bar, make_quote
 
 
 @pytest.fixture
@@ -47,6 +47,17 @@ async def test_ticks_lose_nothing(client: httpx.AsyncClient, world: Any) -> None
     body = (await client.get("/api/v1/ticks/BTCUSDT?limit=10000")).json()
     assert [decode_tick(orjson.dumps(tick)) for tick in body["ticks"]] == world.ticks
     assert body["count"] == len(world.ticks)
+
+
+async def test_ticks_that_were_taken_back_are_named(client: httpx.AsyncClient, world: Any) -> None:
+    assert (await client.get("/api/v1/ticks/BTCUSDT?limit=5")).json()["cancelled"] == []
+    world.history.add(make_cancel(world.ticks[-2]), make_cancel(world.ticks[-8]))
+    body = (await client.get("/api/v1/ticks/BTCUSDT?limit=5")).json()
+    assert body["cancelled"] == [{"provider": world.ticks[-2].provider, "trade_id": world.ticks[-2].trade_id}]
+    assert len(body["ticks"]) == 5
+    world.history.available = False
+    assert (await client.get("/api/v1/ticks/BTCUSDT?limit=5")).json()["cancelled"] is None
+    assert (await client.get("/api/v1/ticks/IBM")).status_code in (200, 503)
 
 
 async def test_ticks_of_a_range(client: httpx.AsyncClient, world: Any) -> None:
