@@ -40,7 +40,7 @@ class TimescaleReader:
     def bars(
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
     ) -> list[Bar]:
-        """The newest `limit` bars that start in the range, oldest first; of 1h and 1d also those rolled up from 1min."""
+        """The newest `limit` bars that start in the range, oldest first; of 1h and 1d those rolled up from 1min too."""
         parameters = _of_interval(symbol, interval, start_us, end_us, limit)
         query = "bars_and_rolled_up" if interval.name in _ROLLED_UP else "bars"
         return [bar_of(row) for row in reversed(self._session.rows(query, parameters))]

@@ -1,4 +1,4 @@
-"""Bars of an hour and a day, rolled up from those of a minute. Writes: `bars_1h`, `bars_1d`, `rolled_up_bars` (views)."""
+"""Bars of an hour and a day, of those of a minute. Writes: `bars_1h`, `bars_1d`, `rolled_up_bars` (views)."""
 
 from alembic import context, op
 
