@@ -9,12 +9,12 @@ from io import BytesIO
 from typing import Any
 
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class under a lower-case name
+from timescale_kit.market import DAY_US, SYMBOLS, Market
 
 from marketstream.settings import PostgresSettings
 from marketstream.storage.timescale.connection import connect
 from marketstream.storage.timescale.migrate import migrate
 from marketstream.storage.timescale.queries import QUERIES
-from timescale_kit.market import DAY_US, SYMBOLS, Market
 
 TABLES = ("tick_data", "aggregated_data")
 
@@ -38,7 +38,9 @@ KEPT_ROLLUP = "select symbol, start_time, high, low, volume, trade_count from ba
 PLAIN_SIZE = "select sum(pg_total_relation_size(relid)) from pg_partition_tree(%s)"
 CHUNKS_SIZE = "select public.hypertable_size(%s::regclass)"
 COMPRESS = "select public.compress_chunk(chunk) from public.show_chunks(%s::regclass) as chunk"
-NO_JOBS = "select public.alter_job(job_id, scheduled => false) from timescaledb_information.jobs where job_id >= 1000"
+NO_JOBS = (
+    "select public.alter_job(job_id, scheduled => false) from timescaledb_information.jobs where owner = current_user"
+)
 
 
 class Bench:
