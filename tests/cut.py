@@ -1,11 +1,13 @@
 """How a database's tables are cut by time: into native partitions, or into TimescaleDB's chunks."""
 
+import time
 from contextlib import closing
 from datetime import datetime
 
 import psycopg2
 import pytest
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class under a lower-case name
+from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class under a lower-case name
 
 from marketstream.launch.secrets import admin_secret
 from marketstream.launch.servers.postgres import SUPERUSER
@@ -72,7 +74,17 @@ def refresh_rollups(database: PostgresSettings) -> None:
     if has_hypertables(database):
         with as_owner(database) as connection, connection.cursor() as cursor:
             for name in ("bars_1h", "bars_1d"):
-                cursor.execute(f"call public.refresh_continuous_aggregate('{name}', null, null)")
+                _refresh(cursor, name)
+
+
+def _refresh(cursor: Cursor, name: str) -> None:
+    limit = time.monotonic() + 30
+    while True:
+        try:
+            return cursor.execute(f"call public.refresh_continuous_aggregate('{name}', null, null)")
+        except psycopg2.errors.LockNotAvailable:  # the job is at it
+            if time.monotonic() > limit:
+                raise
 
 
 def as_superuser(settings: Settings) -> Connection:

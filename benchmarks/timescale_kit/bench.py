@@ -38,9 +38,10 @@ KEPT_ROLLUP = "select symbol, start_time, high, low, volume, trade_count from ba
 PLAIN_SIZE = "select sum(pg_total_relation_size(relid)) from pg_partition_tree(%s)"
 CHUNKS_SIZE = "select public.hypertable_size(%s::regclass)"
 COMPRESS = "select public.compress_chunk(chunk) from public.show_chunks(%s::regclass) as chunk"
-NO_JOBS = (
-    "select public.alter_job(job_id, scheduled => false) from timescaledb_information.jobs where owner = current_user"
-)
+NO_JOBS = """
+    select public.alter_job(job_id, scheduled => false) from timescaledb_information.jobs
+    where owner = current_user::regrole
+"""
 
 
 class Bench:

@@ -30,6 +30,6 @@ group by 1, 2
 with no data;
 
 select add_continuous_aggregate_policy(
-  :'name', start_offset => null, end_offset => interval '1 hour', schedule_interval => interval '5 minutes');
+  :'name', start_offset => null, end_offset => interval '1 hour', schedule_interval => interval '1 minute');
 
 set local search_path = :"schema";
