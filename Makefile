@@ -13,7 +13,7 @@ PYTHON ?=
 ARGS ?=
 JOB ?= bars
 
-.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-chaos bench bench-latency bench-ingest lock
+.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-chaos bench bench-latency bench-ingest bench-timescale lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench-latency: setup ## Measure socket to store and screen at 1,000 ticks/s
 
 bench-ingest: setup ## Measure socket to Kafka as fast as it goes (ARGS=--soak: a steady load for 5 minutes)
 	@$(BIN)/python benchmarks/ingest.py $(ARGS)
+
+bench-timescale: setup ## Measure TimescaleDB beside PostgreSQL (ARGS="--timescale-bin DIR")
+	@$(BIN)/python benchmarks/timescale.py $(ARGS)
 
 lock: setup ## Choose versions anew and write the lock files
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv

@@ -228,7 +228,7 @@ class MarketReader(Protocol):
         """Symbols the store has seen, sorted."""
 
     def intervals(self) -> list[str]:
-        """Names of the intervals of which the store has a bar, in no order."""
+        """Names of the intervals of which the store has a bar, or makes one of shorter ones, in no order."""
 
     def ping(self) -> None:
         """Returns when the store answers."""

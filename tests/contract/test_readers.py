@@ -42,7 +42,10 @@ FIVE_MINUTES = Interval.parse("5min")
 
 @dataclass(frozen=True)
 class Known:
-    """A reader with what was stored for it; `all_bars` says whether it keeps more than the newest bar."""
+    """A reader with what was stored for it.
+
+    `all_bars` says whether it keeps more than the newest bar, `rolled_up` which intervals it makes of minutes.
+    """
 
     reader: MarketReader
     away: MarketReader
@@ -51,6 +54,7 @@ class Known:
     indicators: list[Indicators]
     start_us: int
     all_bars: bool
+    rolled_up: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -88,7 +92,7 @@ def known(request: pytest.FixtureRequest, server_settings: Callable[..., Setting
         with fresh_schema(server_settings("postgres").postgres) as own, closing(TimescaleReader(own)) as reader:
             fill(TimescaleWriter(own), [*ticks, *bars, *said])
             away = TimescaleReader(own.model_copy(update={"port": CLOSED_PORT}))
-            yield Known(reader, away, *stored, start_us, all_bars=True)
+            yield Known(reader, away, *stored, start_us, all_bars=True, rolled_up=("1h", "1d"))
     else:
         own = empty_redis(server_settings("redis").redis)
         with closing(RedisReader(own)) as reader:
@@ -239,7 +243,7 @@ def test_nothing_wanted_is_nothing_given(known: Known, limit: int) -> None:
 
 
 def test_intervals_are_those_with_bars(known: Known) -> None:
-    assert sorted(known.reader.intervals()) == ["1min", "5min"]
+    assert sorted(known.reader.intervals()) == sorted(["1min", "5min", *known.rolled_up])
 
 
 def test_symbols_are_sorted(known: Known) -> None:

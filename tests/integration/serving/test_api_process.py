@@ -119,7 +119,16 @@ def test_both_stores_are_ready(api: httpx.Client) -> None:
 
 def test_symbols_are_the_configured_and_the_stored(api: httpx.Client) -> None:
     body = api.get("/api/v1/symbols").json()
-    assert body == {"symbols": ["BTCUSDT", "ETHUSDT", "XRPUSDT"], "windows": ["1min", "5min"]}
+    assert body == {"symbols": ["BTCUSDT", "ETHUSDT", "XRPUSDT"], "windows": ["1min", "5min", "1h", "1d"]}
+
+
+def test_hours_and_days_are_rolled_up_from_minutes(api: httpx.Client, market: StoredMarket) -> None:
+    stored = api.get("/api/v1/aggregated/BTCUSDT", params={"window": "1min", "limit": 10_000}).json()["bars"]
+    for window in ("1h", "1d"):
+        body = api.get("/api/v1/aggregated/BTCUSDT", params={"window": window, "limit": 10_000}).json()
+        assert (body["window"], body["source"]) == (window, "database")
+        assert sum(bar["trade_count"] for bar in body["bars"]) == sum(bar["trade_count"] for bar in stored)
+        assert body["bars"][-1]["close"] == stored[-1]["close"]
 
 
 @pytest.mark.parametrize(("missing", "source"), [("REDIS", "database"), ("POSTGRES", "cache"), ("both", None)])

@@ -1,35 +1,39 @@
-"""The same promises on TimescaleDB; skipped where the PostgreSQL of the tests does not load it."""
+"""What TimescaleDB adds: chunks compressed later, yet open to late rows, and rollups kept up to date by a job.
 
-import time
+Skipped where the PostgreSQL of the tests does not load it; what holds with and without it is in test_timescale.py and
+test_rollups.py.
+"""
+
+import random
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 
 import psycopg2
 import pytest
+from psycopg2 import sql
 
-from marketstream.domain.errors import StoreError, StoreUnavailableError
-from marketstream.launch.secrets import admin_secret
-from marketstream.launch.servers.postgres import SUPERUSER
+from cut import age_parts, as_superuser, parts, refresh_rollups, skip_without_hypertables
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Tick
 from marketstream.settings import PostgresSettings, Settings
 from marketstream.storage.timescale.connection import connect
 from marketstream.storage.timescale.reader import TimescaleReader
 from marketstream.storage.timescale.writer import TimescaleWriter
-from stores import MINUTE_US, Log, as_owner, fresh_schema, make_bar, make_tick
+from stores import MINUTE_US, Log, as_owner, fresh_schema, make_bar, make_indicators, make_tick
 
 pytestmark = pytest.mark.servers
 
 DAY_US = 86_400_000_000
 OLD_DAY_US = 1_381_104_000_000_000  # 2013-10-07
-CHUNKS = "select chunk_name from timescaledb_information.chunks where hypertable_schema = %s and hypertable_name = %s"
+MINUTE = Interval.parse("1min")
+TABLES = ("aggregated_data", "technical_indicators", "tick_data")
 
 
 @pytest.fixture
 def database(server_settings: Callable[..., Settings]) -> Iterator[PostgresSettings]:
     with fresh_schema(server_settings("postgres").postgres) as own:
-        with as_owner(own) as connection, connection.cursor() as cursor:
-            cursor.execute("select from pg_extension where extname = 'timescaledb'")
-            if cursor.fetchone() is None:
-                pytest.skip("TimescaleDB is not installed in, or not loaded by, this PostgreSQL")
+        skip_without_hypertables(own)
         yield own
 
 
@@ -40,100 +44,213 @@ def writer(database: PostgresSettings) -> Iterator[TimescaleWriter]:
         yield opened
 
 
-def chunks(database: PostgresSettings, table: str) -> int:
+@pytest.fixture
+def reader(database: PostgresSettings) -> Iterator[TimescaleReader]:
+    with closing(TimescaleReader(database)) as opened:
+        yield opened
+
+
+def rows(database: PostgresSettings, query: str, **parameters: object) -> list[tuple]:
     with as_owner(database) as connection, connection.cursor() as cursor:
-        cursor.execute(CHUNKS, (database.schema_name, table))
-        return len(cursor.fetchall())
+        cursor.execute(query, {"schema": database.schema_name, **parameters})
+        return cursor.fetchall()
 
 
-def age_chunks(settings: Settings, days: int) -> None:
-    """Only the superuser may touch TimescaleDB's own catalog."""
-    connection = psycopg2.connect(
-        host=settings.postgres.host,
-        port=settings.postgres.port,
-        dbname=settings.postgres.database,
-        user=SUPERUSER,
-        password=admin_secret(settings.data_dir, "POSTGRES_SUPERUSER_PASSWORD"),
+def compress(database: PostgresSettings) -> None:
+    """What the policy does to all that is old enough."""
+    query = "select public.compress_chunk(c) from public.show_chunks(%(table)s::regclass) as c"
+    for table in TABLES:
+        rows(database, query, table=table)
+
+
+def compressed_chunks(database: PostgresSettings) -> int:
+    query = "select count(*) from timescaledb_information.chunks where hypertable_schema = %(schema)s and is_compressed"
+    [(count,)] = rows(database, query)
+    return count
+
+
+def test_tables_are_compressed_later_and_rollups_refreshed(database: PostgresSettings) -> None:
+    hypertables = rows(
+        database,
+        "select hypertable_name, compression_enabled from timescaledb_information.hypertables"
+        " where hypertable_schema = %(schema)s order by 1",
     )
-    with closing(connection), connection, connection.cursor() as cursor:
-        cursor.execute(
-            "update _timescaledb_catalog.chunk set creation_time = creation_time - make_interval(days => %s)", (days,)
-        )
+    rollups = rows(
+        database,
+        "select view_name, materialized_only from timescaledb_information.continuous_aggregates"
+        " where view_schema = %(schema)s order by 1",
+    )
+    policies = rows(
+        database,
+        "select proc_name, count(*) from timescaledb_information.jobs"
+        " where hypertable_schema = %(schema)s or config->>'mat_hypertable_id' in (select h.id::text"
+        " from _timescaledb_catalog.hypertable h join timescaledb_information.continuous_aggregates c"
+        " on h.table_name = c.materialization_hypertable_name where c.view_schema = %(schema)s)"
+        " group by 1 order by 1",
+    )
+    names = ("aggregated_data", "feed_events", "technical_indicators", "tick_data")
+    assert hypertables == [(name, True) for name in names]
+    assert rollups == [("bars_1d", False), ("bars_1h", False)]
+    assert policies == [("policy_compression", 4), ("policy_refresh_continuous_aggregate", 2)]
 
 
-def test_tables_are_cut_by_time_and_compressed_later(database: PostgresSettings, writer: TimescaleWriter) -> None:
-    now_us = time.time_ns() // 1_000
-    writer.write(Log().add(make_tick(OLD_DAY_US), make_tick(OLD_DAY_US + DAY_US), make_tick(now_us)))
-    writer.write(Log().add(make_bar(OLD_DAY_US, 1), make_bar(now_us // MINUTE_US * MINUTE_US, 1)))
-
-    assert chunks(database, "tick_data") == 3
-    assert chunks(database, "aggregated_data") == 2
-    with as_owner(database) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "select hypertable_name, compression_enabled from timescaledb_information.hypertables"
-            " where hypertable_schema = %s order by 1",
-            (database.schema_name,),
-        )
-        names = ("aggregated_data", "feed_events", "technical_indicators", "tick_data")
-        assert cursor.fetchall() == [(name, True) for name in names]
-
-
-def test_retention_drops_what_is_old_and_was_stored_long_ago(
-    database: PostgresSettings, writer: TimescaleWriter, server_settings: Callable[..., Settings]
+def test_compressed_rows_come_back_to_the_bit(
+    database: PostgresSettings, writer: TimescaleWriter, reader: TimescaleReader
 ) -> None:
-    recent = make_tick(time.time_ns() // 1_000 - 2 * DAY_US)
+    ticks = some_ticks(3_000)
+    bars = [make_bar(OLD_DAY_US + number * MINUTE_US, number + 1) for number in range(300)]
+    said = [make_indicators(bar) for bar in bars]
+    writer.write(Log().add(*ticks, *bars, *said))
+
+    compress(database)
+
+    assert compressed_chunks(database) == len(parts(database)) == 3
+    between = {"start_us": OLD_DAY_US, "end_us": None, "limit": 10_000}
+    assert reader.ticks("IBM", **between) == sorted((tick for tick in ticks if tick.symbol == "IBM"), key=order)
+    assert (
+        reader.ticks("IBM", start_us=None, end_us=ticks[999].event_time_us, limit=20)
+        == sorted((tick for tick in ticks[:999] if tick.symbol == "IBM"), key=order)[-20:]
+    )
+    assert reader.bars("IBM", MINUTE, **between) == bars
+    assert reader.indicators("IBM", MINUTE, **between) == said
+    assert reader.symbols() == ["BAC", "IBM"]
+    assert sorted(reader.intervals()) == ["1d", "1h", "1min"]
+
+
+def order(tick: Tick) -> tuple[int, int]:
+    return tick.order
+
+
+def some_ticks(count: int) -> list[Tick]:
+    """Of two symbols, over an old day, in order."""
+    chance = random.Random(count)
+    times = sorted(chance.sample(range(DAY_US), k=count))
+    return [
+        make_tick(
+            OLD_DAY_US + offset,
+            symbol=chance.choice(["IBM", "BAC"]),
+            price=round(chance.uniform(1, 1_000), 4),
+            size=chance.expovariate(1),
+            sequence=number,
+        )
+        for number, offset in enumerate(times)
+    ]
+
+
+def test_bars_in_compressed_chunks_still_go_forward_only(
+    database: PostgresSettings, writer: TimescaleWriter, reader: TimescaleReader
+) -> None:
     log = Log()
-    writer.write(log.add(make_tick(OLD_DAY_US), recent))
-    writer.apply_retention({"tick_data": 7})
-    assert chunks(database, "tick_data") == 2  # the old day was stored just now
-    age_chunks(server_settings("postgres"), 8)
+    bar, tick = make_bar(OLD_DAY_US, 5), make_tick(OLD_DAY_US)
+    writer.write(log.add(bar, tick, make_indicators(bar)))
+    compress(database)
+
+    writer.write(log.add(make_bar(OLD_DAY_US, 3), replace(tick, price=1.0), make_indicators(make_bar(OLD_DAY_US, 3))))
+    assert reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=10) == [bar]
+    assert reader.ticks("IBM", start_us=None, end_us=None, limit=10) == [tick]
+    assert reader.indicators("IBM", MINUTE, start_us=None, end_us=None, limit=10) == [make_indicators(bar)]
+
+    newer = make_bar(OLD_DAY_US, 6)
+    writer.write(log.add(newer, make_indicators(newer)))
+    assert reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=10) == [newer]
+    assert reader.indicators("IBM", MINUTE, start_us=None, end_us=None, limit=10) == [make_indicators(newer)]
+
+
+def test_a_compressed_day_takes_a_backfill(
+    database: PostgresSettings, writer: TimescaleWriter, reader: TimescaleReader
+) -> None:
+    ticks = some_ticks(5_000)
+    log = Log()
+    writer.write(log.add(*ticks[::2]))
+    compress(database)
+
+    writer.write(log.add(*ticks[:1_000]))
+    compress(database)
+    writer.write(log.add(*ticks))
+
+    [(count, different)] = rows(database, "select count(*), count(distinct trade_id) from tick_data")
+    assert (count, different) == (len(ticks), len(ticks))
+    wanted = [tick for tick in ticks if tick.symbol == "IBM"]
+    assert reader.ticks("IBM", start_us=None, end_us=None, limit=10_000) == wanted
+
+
+@pytest.fixture
+def opens_little(server_settings: Callable[..., Settings], database: PostgresSettings) -> Iterator[None]:
+    """TimescaleDB opens 100,000 compressed rows for a statement unless told otherwise; 50, to need fewer of them."""
+    limit = "alter role {} {} timescaledb.max_tuples_decompressed_per_dml_transaction"
+    role = sql.Identifier(database.writer)
+    with closing(as_superuser(server_settings("postgres"))) as superuser, superuser.cursor() as cursor:
+        superuser.autocommit = True
+        cursor.execute(sql.SQL(limit + " = 50").format(role, sql.SQL("set")))
+        yield
+        cursor.execute(sql.SQL(limit).format(role, sql.SQL("reset")))
+
+
+@pytest.mark.usefixtures("opens_little")
+def test_a_batch_may_correct_more_than_timescaledb_opens_by_default(
+    database: PostgresSettings, reader: TimescaleReader
+) -> None:
+    starts = [OLD_DAY_US + number * MINUTE_US for number in range(200)]
+    log = Log()
+    with closing(TimescaleWriter(database)) as writer:
+        writer.setup()
+        writer.write(log.add(*(make_bar(start, 1) for start in starts)))
+        compress(database)
+
+        writer.write(log.add(*(make_bar(start, 2) for start in starts[::2])))
+
+    found = reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=1_000)
+    assert [bar.trade_count for bar in found] == [2, 1] * 100
+
+
+def test_a_compressed_minute_that_is_corrected_reaches_its_hour(
+    database: PostgresSettings, writer: TimescaleWriter, reader: TimescaleReader
+) -> None:
+    log = Log()
+    writer.write(log.add(*(make_bar(OLD_DAY_US + number * MINUTE_US, 2) for number in range(100))))
+    refresh_rollups(database)
+    compress(database)
+
+    writer.write(log.add(make_bar(OLD_DAY_US, 9), make_bar(OLD_DAY_US + 100 * MINUTE_US, 1)))
+    refresh_rollups(database)
+
+    found = reader.bars("IBM", Interval.parse("1h"), start_us=None, end_us=None, limit=10)
+    assert [bar.trade_count for bar in found] == [127, 81]
+
+
+def test_retention_drops_compressed_chunks_too(
+    database: PostgresSettings,
+    writer: TimescaleWriter,
+    reader: TimescaleReader,
+    server_settings: Callable[..., Settings],
+) -> None:
+    bar = make_bar(OLD_DAY_US, 1)
+    log = Log()
+    writer.write(log.add(make_tick(OLD_DAY_US), bar))
+    compress(database)
+    age_parts(server_settings("postgres"), database, 8)
 
     writer.apply_retention({"tick_data": 7, "aggregated_data": 365})
 
-    with closing(TimescaleReader(database)) as reader:
-        assert reader.ticks("IBM", start_us=None, end_us=None, limit=10) == [recent]
-        writer.write(log.add(make_tick(OLD_DAY_US)))
-        assert len(reader.ticks("IBM", start_us=None, end_us=None, limit=10)) == 2
-
-
-def test_bars_in_compressed_chunks_still_go_forward_only(database: PostgresSettings, writer: TimescaleWriter) -> None:
-    log = Log()
-    writer.write(log.add(make_bar(OLD_DAY_US, 5), make_tick(OLD_DAY_US)))
-    with as_owner(database) as connection, connection.cursor() as cursor:
-        for table in ("aggregated_data", "tick_data"):
-            cursor.execute("select public.compress_chunk(c) from public.show_chunks(%s::regclass) c", (table,))
-
-    writer.write(log.add(make_bar(OLD_DAY_US, 3), make_tick(OLD_DAY_US)))
-    writer.write(log.add(make_bar(OLD_DAY_US, 6)))
-
-    with as_owner(database) as connection, connection.cursor() as cursor:
-        cursor.execute("select trade_count from aggregated_data")
-        assert cursor.fetchall() == [(6,)]
-        cursor.execute("select count(*) from tick_data")
-        assert cursor.fetchall() == [(1,)]
-
-
-def test_a_senseless_time_is_refused_for_good_and_makes_no_chunk(
-    database: PostgresSettings, writer: TimescaleWriter
-) -> None:
-    with pytest.raises(StoreError) as caught:
-        writer.write(Log().add(make_tick(-1)))
-
-    assert not isinstance(caught.value, StoreUnavailableError)
-    assert chunks(database, "tick_data") == 0
+    assert {table for table, _, _ in parts(database)} == {"aggregated_data"}
+    assert reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=10) == [bar]
+    writer.write(log.add(make_tick(OLD_DAY_US)))
+    assert reader.latest("IBM") == make_tick(OLD_DAY_US)
 
 
 @pytest.mark.parametrize(
     ("role", "statement"),
     [
-        ("writer", "delete from tick_data"),
         ("writer", "select public.drop_chunks('tick_data', older_than => now())"),
-        ("writer", "drop table aggregated_data"),
-        ("reader", "update tick_data set price = 1"),
-        ("reader", "select apply_retention('tick_data', 7)"),
+        ("writer", "select public.compress_chunk(c) from public.show_chunks('tick_data') as c"),
+        ("writer", "select public.remove_compression_policy('tick_data')"),
+        ("reader", "select public.remove_continuous_aggregate_policy('bars_1h')"),
     ],
 )
-def test_no_role_can_do_more_than_its_work(database: PostgresSettings, role: str, statement: str) -> None:
+def test_no_role_can_do_more_than_its_work(
+    database: PostgresSettings, writer: TimescaleWriter, role: str, statement: str
+) -> None:
+    writer.write(Log().add(make_tick(OLD_DAY_US)))
     refused = pytest.raises((psycopg2.errors.InsufficientPrivilege, psycopg2.errors.InternalError))
     with closing(connect(database, role, statement_seconds=5)) as connection, connection.cursor() as cursor, refused:
         cursor.execute(statement)

@@ -1,4 +1,7 @@
-"""What only PostgreSQL has: partitions made on demand, retention, roles with few rights, plans, and text to the bit."""
+"""What only PostgreSQL has: tables cut by time, retention, roles with few rights, plans, and text to the bit.
+
+The same with and without TimescaleDB; CONTRIBUTING.md says how to choose.
+"""
 
 import random
 import subprocess
@@ -15,6 +18,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from cut import age_parts, drop_parts, has_hypertables, parts
 from marketstream.domain.conditions import RULES
 from marketstream.domain.errors import StoreError, StoreUnavailableError
 from marketstream.domain.indicators import Indicators
@@ -54,11 +58,7 @@ def schema(server_settings: Callable[..., Settings]) -> Iterator[PostgresSetting
 @pytest.fixture
 def database(schema: PostgresSettings) -> PostgresSettings:
     """Migrated, empty tables without partitions."""
-    with as_owner(schema) as connection, connection.cursor() as cursor:
-        cursor.execute("select name from table_partitions")
-        for (name,) in cursor.fetchall():
-            cursor.execute(f"drop table {name}")
-        cursor.execute("delete from table_partitions")
+    drop_parts(schema)
     return schema
 
 
@@ -77,12 +77,6 @@ def reader(database: PostgresSettings) -> Iterator[TimescaleReader]:
 
 def write(writer: TimescaleWriter, *items: Tick | Bar | Indicators) -> None:
     writer.write(Log().add(*items))
-
-
-def partitions(database: PostgresSettings) -> dict[str, tuple[datetime, datetime]]:
-    with as_owner(database) as connection, connection.cursor() as cursor:
-        cursor.execute("select name, range_start, range_end from table_partitions")
-        return {name: (start, end) for name, start, end in cursor.fetchall()}
 
 
 def test_migrating_again_changes_nothing(database: PostgresSettings) -> None:
@@ -145,6 +139,10 @@ def test_without_migrations_the_writer_waits_and_says_what_to_do(server_settings
         TimescaleReader(settings).ping()
 
 
+def midnight(time_us: int) -> datetime:
+    return datetime.fromtimestamp(time_us // DAY_US * 86_400, UTC)
+
+
 def test_any_day_gets_its_partition(
     writer: TimescaleWriter, reader: TimescaleReader, database: PostgresSettings
 ) -> None:
@@ -155,20 +153,16 @@ def test_any_day_gets_its_partition(
 
     write(writer, *written, *bars, *said)
 
-    today = datetime.fromtimestamp(NOW_US / 1e6, UTC)
-    made = partitions(database)
-    assert set(made) == {
-        "tick_data_p20131007",
-        "tick_data_p20131008",
-        f"tick_data_p{today:%Y%m%d}",
-        "tick_data_p19700101",
-        "aggregated_data_p201310",
-        "aggregated_data_p201311",
-        "technical_indicators_p201310",
-        "technical_indicators_p201311",
+    made = parts(database)
+    assert {part for part in made if part[0] == "tick_data"} == {
+        ("tick_data", start, start + timedelta(days=1))
+        for start in (midnight(OLD_DAY_US), midnight(OLD_DAY_US + DAY_US), midnight(NOW_US), midnight(0))
     }
-    assert made["tick_data_p20131007"] == (datetime(2013, 10, 7, tzinfo=UTC), datetime(2013, 10, 8, tzinfo=UTC))
-    assert made["aggregated_data_p201310"] == (datetime(2013, 10, 1, tzinfo=UTC), datetime(2013, 11, 1, tzinfo=UTC))
+    for table in ("aggregated_data", "technical_indicators"):  # by months, or by 30 days on TimescaleDB
+        spans = sorted((start, end) for name, start, end in made if name == table)
+        assert len(spans) == 2
+        for bar, (start, end) in zip(bars, spans, strict=True):
+            assert start <= midnight(bar.start_us) < end <= start + timedelta(days=31)
     assert reader.ticks("IBM", start_us=None, end_us=None, limit=10) == sorted(written, key=lambda tick: tick.order)
     assert reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=10) == bars
     assert reader.indicators("IBM", MINUTE, start_us=None, end_us=None, limit=10) == said
@@ -207,7 +201,7 @@ def test_a_senseless_time_is_refused_for_good_and_makes_no_partition(
         write(writer, make_tick(time_us))
 
     assert not isinstance(caught.value, StoreUnavailableError)
-    assert partitions(database) == {}
+    assert parts(database) == set()
     write(writer, make_tick(NOW_US))  # the connection is as good as before
 
 
@@ -226,9 +220,10 @@ def test_a_value_postgresql_can_not_hold_is_refused_for_good(writer: TimescaleWr
     assert not isinstance(caught.value, StoreUnavailableError)
 
 
-def age_partitions(database: PostgresSettings, days: int) -> None:
-    with as_owner(database) as connection, connection.cursor() as cursor:
-        cursor.execute("update table_partitions set created_at = created_at - make_interval(days => %s)", (days,))
+@pytest.fixture
+def age_partitions(server_settings: Callable[..., Settings], database: PostgresSettings) -> Callable[[int], None]:
+    """Makes the partitions, not what is in them, so many days older."""
+    return lambda days: age_parts(server_settings("postgres"), database, days)
 
 
 def test_retention_keeps_an_old_day_that_was_stored_lately(writer: TimescaleWriter, database: PostgresSettings) -> None:
@@ -236,16 +231,16 @@ def test_retention_keeps_an_old_day_that_was_stored_lately(writer: TimescaleWrit
 
     writer.apply_retention({"tick_data": 7, "aggregated_data": 365})
 
-    assert set(partitions(database)) == {"tick_data_p20131007", "aggregated_data_p201310"}
+    assert {table for table, _, _ in parts(database)} == {"tick_data", "aggregated_data"}
 
 
 def test_retention_drops_what_is_old_and_was_stored_long_ago(
-    writer: TimescaleWriter, reader: TimescaleReader, database: PostgresSettings
+    writer: TimescaleWriter, reader: TimescaleReader, age_partitions: Callable[[int], None]
 ) -> None:
     six, nine = (make_tick(NOW_US - days * DAY_US) for days in (6, 9))
     bar = make_bar(OLD_DAY_US, 1)
     write(writer, make_tick(OLD_DAY_US), six, nine, bar, make_indicators(bar))
-    age_partitions(database, 8)
+    age_partitions(8)
 
     writer.apply_retention({"tick_data": 7, "aggregated_data": 365, "technical_indicators": 7})
 
@@ -255,11 +250,11 @@ def test_retention_drops_what_is_old_and_was_stored_long_ago(
 
 
 def test_retention_never_cuts_into_a_partition_that_is_not_wholly_old(
-    writer: TimescaleWriter, reader: TimescaleReader, database: PostgresSettings
+    writer: TimescaleWriter, reader: TimescaleReader, age_partitions: Callable[[int], None]
 ) -> None:
     seven_days_ago = make_tick(NOW_US - 7 * DAY_US)
     write(writer, seven_days_ago)
-    age_partitions(database, 100)
+    age_partitions(100)
 
     writer.apply_retention({"tick_data": 7})
 
@@ -267,10 +262,10 @@ def test_retention_never_cuts_into_a_partition_that_is_not_wholly_old(
 
 
 def test_a_dropped_day_can_be_written_again(
-    writer: TimescaleWriter, reader: TimescaleReader, database: PostgresSettings
+    writer: TimescaleWriter, reader: TimescaleReader, age_partitions: Callable[[int], None], database: PostgresSettings
 ) -> None:
     write(writer, make_tick(OLD_DAY_US))
-    age_partitions(database, 8)
+    age_partitions(8)
     with closing(TimescaleWriter(database)) as other:
         other.setup()
         other.apply_retention({"tick_data": 7})
@@ -310,7 +305,7 @@ FORBIDDEN = {
         "create table {schema}.mine (x int)",
         "delete from aggregated_data",
         "delete from technical_indicators",
-        "select * from table_partitions",
+        "{catalog}",
         "delete from feeds",
         "delete from feed_events",
         "delete from feed_gaps",
@@ -333,12 +328,17 @@ FORBIDDEN = {
 }
 
 
+# Where it stands what the partitions are, without and with TimescaleDB.
+CATALOGS = ("select * from table_partitions", "update _timescaledb_catalog.chunk set creation_time = now()")
+
+
 @pytest.mark.parametrize(("role", "statement"), [(role, each) for role, them in FORBIDDEN.items() for each in them])
 def test_no_role_can_do_more_than_its_work(database: PostgresSettings, role: str, statement: str) -> None:
+    catalog = CATALOGS[has_hypertables(database)]
     with closing(connect(database, role, statement_seconds=5)) as connection, connection.cursor() as cursor:
         refused = pytest.raises(psycopg2.errors.InsufficientPrivilege)
         with refused:
-            cursor.execute(statement.format(schema=database.schema_name))
+            cursor.execute(statement.format(schema=database.schema_name, catalog=catalog))
 
 
 def test_partitions_can_only_be_made_for_tables_that_are_cut(database: PostgresSettings) -> None:

@@ -67,6 +67,8 @@ def test_every_migration_file_knows_its_variables() -> None:
         "partition_bars",
         "partition_feed_events",
         "partition_indicators",
+        "name",
+        "length",
     }
     values = dict.fromkeys(known, "value")
     for file in files(migrations).joinpath("sql").iterdir():

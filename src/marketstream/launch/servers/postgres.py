@@ -46,6 +46,14 @@ _CONFIGURATION = {
     "log_checkpoints": "off",
     "lc_messages": "C",
 }
+# Where TimescaleDB is installed with the server. It works only if it is loaded at the start.
+_TIMESCALEDB = {
+    "shared_preload_libraries": "timescaledb",
+    "timescaledb.telemetry_level": "off",
+    "timescaledb.max_background_workers": "8",
+    "max_worker_processes": "20",  # those, TimescaleDB's launcher and schedulers, and parallel queries
+}
+_LIBRARIES = ("lib", "lib/postgresql", "lib64/pgsql")  # beside `bin`, by distribution
 
 
 class PostgresServer(Server):
@@ -71,13 +79,14 @@ class PostgresServer(Server):
         folder = self._binaries()
         if folder is None:
             return Absent("install postgresql, or the wheel: pip install 'marketstream[servers]'")
-        return Ready(str(folder))
+        return Ready(f"{folder}, with TimescaleDB" if _has_timescaledb(folder) else str(folder))
 
     def prepare(self) -> None:
         """Runs initdb once and writes the configuration."""
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
-        overrides = "".join(f"{name} = '{value}'\n" for name, value in _CONFIGURATION.items())
+        options = _CONFIGURATION | (_TIMESCALEDB if _has_timescaledb(self._require()) else {})
+        overrides = "".join(f"{name} = '{value}'\n" for name, value in options.items())
         write_private(self._data / "postgresql.auto.conf", f"{overrides}port = {self.settings.postgres.port}\n")
         self._hand_over(self._data / "postgresql.auto.conf")
         if not _alive(self._data / "postmaster.pid"):
@@ -243,6 +252,10 @@ def _major(folder: Path) -> str:
     version = subprocess.run([folder / "postgres", "--version"], capture_output=True, text=True, check=True).stdout
     match = re.search(r"(\d+)", version)
     return match.group(1) if match else version
+
+
+def _has_timescaledb(folder: Path) -> bool:
+    return any((folder.parent / library / "timescaledb.so").exists() for library in _LIBRARIES)
 
 
 def _alive(pid_file: Path) -> bool:

@@ -1,6 +1,11 @@
 -- Every statement of the writer and the reader. Times cross as integer microseconds since the epoch: a product with
 -- an interval is exact up to 2^53, and extract() of a timestamptz is numeric, so nothing is rounded either way.
 
+-- name: allow_decompression
+-- To see whether a trade of a compressed day is known, TimescaleDB opens what may hold it, by default only so much of it
+-- for a statement: a backfill's batch would be refused, and again whenever it is tried. PostgreSQL alone ignores this.
+select set_config('timescaledb.max_tuples_decompressed_per_dml_transaction', '0', false)
+
 -- name: create_incoming_ticks
 create temporary table if not exists incoming_ticks (
   symbol           text             not null,
@@ -315,6 +320,44 @@ where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(star
 order by start_time desc
 limit %(limit)s
 
+-- name: bars_and_rolled_up
+-- Of a start that has both, the one made here of trades; of two such, the one that was stored as it is.
+select distinct on (start_time)
+  symbol,
+  "interval",
+  (extract(epoch from start_time) * 1000000)::bigint,
+  (extract(epoch from end_time) * 1000000)::bigint,
+  open, high, low, close, volume, vwap, trade_count,
+  (extract(epoch from last_event_time) * 1000000)::bigint,
+  (extract(epoch from last_received_time) * 1000000)::bigint,
+  final,
+  revision,
+  provider,
+  coalesce(cancelled, 0)
+from (
+  (
+    select
+      symbol, "interval", start_time, end_time, open, high, low, close, volume, vwap, trade_count,
+      last_event_time, last_received_time, final, revision, provider, cancelled, false as rolled_up
+    from aggregated_data
+    where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
+    order by start_time desc
+    limit %(limit)s
+  )
+  union all
+  (
+    select
+      symbol, "interval", start_time, end_time, open, high, low, close, volume, vwap, trade_count,
+      last_event_time, last_received_time, final, revision, provider, cancelled, true
+    from rolled_up_bars
+    where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
+    order by start_time desc
+    limit %(limit)s
+  )
+) as bars
+order by start_time desc, provider is null desc, rolled_up
+limit %(limit)s
+
 -- name: indicators
 select
   symbol,
@@ -402,7 +445,7 @@ with recursive known (symbol) as (
 select symbol from known where symbol is not null order by symbol
 
 -- name: intervals
--- Hops along the keys from (symbol, interval) to the next, rather than past every row.
+-- Hops along the keys from (symbol, interval) to the next, rather than past every row. Minutes can be rolled up.
 with recursive known (symbol, "interval") as (
   (select symbol, "interval" from aggregated_data order by symbol, "interval" limit 1)
   union all
@@ -414,6 +457,8 @@ with recursive known (symbol, "interval") as (
   ) as following
 )
 select distinct "interval" from known
+union
+select rolled_up from unnest(%(rolled_up)s::text[]) as rolled_up where exists (select from known where "interval" = '1min')
 
 -- name: feeds
 select

@@ -1,6 +1,6 @@
 """Reads ticks, bars and indicators back from PostgreSQL.
 
-Reads: `tick_data`, `trade_cancels`, `aggregated_data`, `technical_indicators` (tables).
+Reads: `tick_data`, `trade_cancels`, `aggregated_data`, `technical_indicators` (tables), `rolled_up_bars` (view).
 """
 
 from typing import Any
@@ -12,6 +12,8 @@ from marketstream.domain.market import Bar, Tick
 from marketstream.settings import PostgresSettings
 from marketstream.storage.timescale.rows import bar_of, indicators_of, tick_of
 from marketstream.storage.timescale.session import ReaderSession, time_range
+
+_ROLLED_UP = ("1h", "1d")  # intervals of `rolled_up_bars`
 
 
 class TimescaleReader:
@@ -53,9 +55,10 @@ class TimescaleReader:
     def bars(
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
     ) -> list[Bar]:
-        """The newest `limit` bars that start in the range, oldest first."""
+        """The newest `limit` bars that start in the range, oldest first; of 1h and 1d those rolled up from 1min too."""
         parameters = _of_interval(symbol, interval, start_us, end_us, limit)
-        return [bar_of(row) for row in reversed(self._session.rows("bars", parameters))]
+        query = "bars_and_rolled_up" if interval.name in _ROLLED_UP else "bars"
+        return [bar_of(row) for row in reversed(self._session.rows(query, parameters))]
 
     def indicators(
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
@@ -69,8 +72,8 @@ class TimescaleReader:
         return [symbol for (symbol,) in self._session.rows("symbols", {})]
 
     def intervals(self) -> list[str]:
-        """Every interval of which there is a bar, in no order."""
-        return [interval for (interval,) in self._session.rows("intervals", {})]
+        """Every interval of which there is a bar, or can be rolled up, in no order."""
+        return [interval for (interval,) in self._session.rows("intervals", {"rolled_up": list(_ROLLED_UP)})]
 
     def ping(self) -> None:
         """Returns when PostgreSQL answers and its tables are there."""

@@ -29,7 +29,13 @@ from marketstream.storage.timescale.rows import bar_row, indicators_row, tick_ro
 
 _DAY_US = 86_400 * 1_000_000
 _STATEMENT_SECONDS = 60.0
-_PREPARATIONS = ("ping", "create_incoming_ticks", "create_incoming_bars", "create_incoming_indicators")
+_PREPARATIONS = (
+    "ping",
+    "allow_decompression",
+    "create_incoming_ticks",
+    "create_incoming_bars",
+    "create_incoming_indicators",
+)
 
 
 class TimescaleWriter:

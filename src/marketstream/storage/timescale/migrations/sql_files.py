@@ -45,3 +45,9 @@ def has_hypertables(connection: Connection, schema: str) -> bool:
         " where hypertable_schema = :schema and hypertable_name = 'aggregated_data'"
     )
     return connection.execute(bars, {"schema": schema}).first() is not None
+
+
+def has_continuous_aggregates(connection: Connection, schema: str) -> bool:
+    """Whether the tables are hypertables of an edition with continuous aggregates: the Apache-licensed one has none."""
+    licence = text("select current_setting('timescaledb.license', true)")
+    return has_hypertables(connection, schema) and connection.execute(licence).scalar() == "timescale"
