@@ -4,7 +4,7 @@
 is run, so that one process never pays for another's libraries.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -284,11 +284,11 @@ class BarArchive:
         return TimescaleReader(self.postgres, pool_size=1, statement_seconds=2.0)
 
 
-def submit_job(job: str, settings: Settings) -> None:
-    """A Spark job, through spark-submit."""
+def submit_job(job: str, settings: Settings, arguments: Sequence[str] = ()) -> None:
+    """A Spark job with arguments of its own, through spark-submit."""
     from marketstream.streaming.submit import submit
 
-    submit(job, settings)
+    submit(job, settings, arguments)
 
 
 def create_topics(settings: Settings) -> list[str]:

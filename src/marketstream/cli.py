@@ -31,10 +31,12 @@ def run(process: Annotated[str, typer.Argument(help=f"One of: {', '.join(bootstr
         bootstrap.PROCESSES[process](settings)
 
 
-@app.command()
-def submit(job: Annotated[str, typer.Argument(help="A file in spark_jobs/, without .py")]) -> None:
-    """Runs a Spark job through spark-submit, on the master that the settings name."""
-    bootstrap.submit_job(job, load_settings())
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def submit(
+    context: typer.Context, job: Annotated[str, typer.Argument(help="A file in spark_jobs/, without .py")]
+) -> None:
+    """Runs a Spark job through spark-submit, on the master that the settings name; options after it are the job's."""
+    bootstrap.submit_job(job, load_settings(), context.args)
 
 
 @app.command()
