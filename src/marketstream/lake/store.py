@@ -3,9 +3,9 @@
 Reads and writes: `<lake>/<dataset>/[interval=…/]date=…/symbol=…/HHMM-HHMM.parquet`, and `<lake>/_locks`,
 `<lake>/_staging`.
 
-A file appears, and is replaced, whole: a local one is written under a name that no reader looks for, forced to the disk
-and renamed; an object store shows an object when it is complete. Whoever changes a local partition holds its lock, which
-its end, however sudden, releases. Object stores have no locks: there, let one process write at a time.
+A file appears, and is replaced, whole: a local one is written under a name that no reader looks for, forced to the
+disk and renamed; an object store shows an object when it is complete. Whoever changes a local partition holds its lock,
+which its end, however sudden, releases. Object stores have no locks: there, let one process write at a time.
 """
 
 import fcntl

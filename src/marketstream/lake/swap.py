@@ -5,8 +5,8 @@ old files or the new ones, all of them and never both; one that has listed the o
 and need only try again.
 
 Where that step does not exist (object stores, and a few local file systems) the old files go before the new ones come:
-a reader may miss rows for that moment and never finds one twice. Whoever locks the partition next completes what a crash
-cut short.
+a reader may miss rows for that moment and never finds one twice. Whoever locks the partition next completes what a
+crash cut short.
 """
 
 import ctypes

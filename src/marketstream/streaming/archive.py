@@ -46,8 +46,8 @@ def parse_rows(messages: DataFrame, dataset: Dataset) -> DataFrame:
     """Reads a dataset's messages into its columns.
 
     Args:
-        messages: Kafka rows (`topic`, `value`); those of other topics, and those that are no such message, are left out.
-        dataset: Which.
+        messages: Kafka rows (`topic`, `value`).
+        dataset: Which; those of other topics, and those that are no such message, are left out.
     """
     topic = F.col("topic")
     mine = topic.isin(*dataset.topics) | (topic.startswith(BARS_PREFIX) if dataset.by_interval else F.lit(False))
