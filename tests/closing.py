@@ -1,6 +1,7 @@
 """What the closer's tests share: bars as Spark publishes them, trade by trade."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 
 from marketstream.contracts.messages import encode
 from marketstream.domain.interval import Interval
@@ -25,9 +26,12 @@ def trade(symbol: str, at_us: int, number: int, *, received_us: int | None = Non
 
 
 def bars_of(trades: Iterable[Tick], interval: Interval) -> dict[int, Bar]:
-    """One symbol's bars by start, however its trades are ordered."""
+    """One symbol's bars by start, however its trades are ordered. One with a condition is an odd lot: volume only."""
     ordered = sorted(trades, key=lambda tick: tick.order)
-    return {bar.start_us: bar for bar in sample_bars(ordered, interval)}
+    priced = sample_bars((tick for tick in ordered if not tick.conditions), interval)
+    prices = {bar.start_us: {name: getattr(bar, name) for name in ("open", "high", "low", "close")} for bar in priced}
+    whole = (bar for bar in sample_bars(ordered, interval) if bar.start_us in prices)
+    return {bar.start_us: Bar(**{**asdict(bar), **prices[bar.start_us]}) for bar in whole}
 
 
 def provisional(trades: Sequence[Tick], interval: Interval) -> list[Bar]:
@@ -37,7 +41,7 @@ def provisional(trades: Sequence[Tick], interval: Interval) -> list[Bar]:
     for tick in trades:
         start_us = interval.start_of(tick.event_time_us)
         inside.setdefault(start_us, []).append(tick)
-        made.append(bars_of(inside[start_us], interval)[start_us])
+        made += bars_of(inside[start_us], interval).values()
     return made
 
 

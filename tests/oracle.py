@@ -10,6 +10,18 @@ from marketstream.testing.market_trade import MarketTrade
 INTERVAL_US = {"1min": 60_000_000, "5min": 300_000_000, "15min": 900_000_000}
 EXACT_FIELDS = ("open", "high", "low", "close", "trade_count", "last_event_time_us")
 VWAP_RELATIVE = 1e-9
+# Flags of a trade file (`sale_condition`) that keep a trade from prices: cash, next day, seller, stock-option, average
+# price, price variation, official close and open, odd lot; from open and close only: out of sequence (in extended hours
+# from all prices), derivatively priced, prior reference price; from volume: official close and open.
+_VOLUME_ONLY_FLAGS = 0x2 | 0x4 | 0x8 | 0x40000 | 0x100000 | 0x400000 | 0x1000000 | 0x4000000 | 0x80000000
+_NOT_LAST_FLAGS = _VOLUME_ONLY_FLAGS | 0x4000 | 0x200 | 0x2000000
+_NOT_VOLUME_FLAGS = 0x1000000 | 0x4000000
+_EXTENDED_OUT_OF_SEQUENCE = 0x2000 | 0x4000
+# The same by Massive's numbers (`conditions`), which Finage has too.
+_VOLUME_ONLY_CODES = ["2", "7", "13", "15", "16", "20", "21", "29", "37", "52", "53"]
+_NOT_LAST_CODES = [*_VOLUME_ONLY_CODES, "5", "10", "17", "22", "32", "33"]
+_NOT_VOLUME_CODES = ["15", "16", "38"]
+_WITH_CODES = ["polygon", "finage"]
 # The order in which fractions are added is not the same in Spark; whole numbers add up the same in any.
 FRACTIONAL_VOLUME_RELATIVE = 1e-12
 
@@ -17,26 +29,57 @@ FRACTIONAL_VOLUME_RELATIVE = 1e-12
 def expected_bars(trades: pl.DataFrame, interval: str) -> dict[tuple[str, int], dict]:
     """Every bar of one interval by (symbol, start in µs).
 
-    `trades` has symbol, event_time_us, sequence, price and size.
+    `trades` has symbol, event_time_us, sequence, price and size; where sale conditions are to count, also
+    `sale_condition` (hexadecimal flags), or `conditions` (Massive's numbers) and `provider`.
     """
     length = INTERVAL_US[interval]
-    ordered = trades.sort("symbol", "event_time_us", "sequence")
+    ordered = _with_updates(trades).sort("symbol", "event_time_us", "sequence")
     start = (pl.col("event_time_us") // length * length).alias("start_us")
+    price, counted = pl.col("price"), pl.col("updates_volume")
+    size = pl.when(counted).then(pl.col("size").cast(pl.Float64)).otherwise(0.0)
     bars = ordered.group_by("symbol", start, maintain_order=True).agg(
-        open=pl.col("price").first(),
-        high=pl.col("price").max(),
-        low=pl.col("price").min(),
-        close=pl.col("price").last(),
-        volume=pl.col("size").cast(pl.Float64).sum(),
+        open=price.filter("updates_last").first(),
+        high=price.filter("updates_high_low").max(),
+        low=price.filter("updates_high_low").min(),
+        close=price.filter("updates_last").last(),
+        volume=size.sum(),
         whole=(pl.col("size") % 1 == 0).all(),
-        notional=(pl.col("price") * pl.col("size")).sum(),
-        mean=pl.col("price").mean(),
+        notional=(price * size).sum(),
+        mean=price.filter(counted).mean(),
         trade_count=pl.len(),
         last_event_time_us=pl.col("event_time_us").max(),
     )
-    vwap = pl.when(pl.col("volume") > 0).then(pl.col("notional") / pl.col("volume")).otherwise(pl.col("mean"))
-    rows = bars.with_columns(vwap=vwap).iter_rows(named=True)
+    mean = pl.coalesce("mean", "close")
+    vwap = pl.when(pl.col("volume") > 0).then(pl.col("notional") / pl.col("volume")).otherwise(mean)
+    rows = bars.filter(pl.col("open").is_not_null()).with_columns(vwap=vwap).iter_rows(named=True)
     return {(row["symbol"], row["start_us"]): row for row in rows}
+
+
+def _with_updates(trades: pl.DataFrame) -> pl.DataFrame:
+    """Adds what each trade updates."""
+    if "sale_condition" in trades.columns:
+        flags = [int(text or "0", 16) for text in trades["sale_condition"].cast(pl.String).to_list()]
+        out = [each & _EXTENDED_OUT_OF_SEQUENCE == _EXTENDED_OUT_OF_SEQUENCE for each in flags]
+        return trades.with_columns(
+            updates_last=pl.Series([not each & _NOT_LAST_FLAGS for each in flags]),
+            updates_high_low=pl.Series(
+                [not (each & _VOLUME_ONLY_FLAGS or o) for each, o in zip(flags, out, strict=True)]
+            ),
+            updates_volume=pl.Series([not each & _NOT_VOLUME_FLAGS for each in flags]),
+        )
+    if "conditions" in trades.columns:
+        codes = pl.col("conditions").cast(pl.List(pl.String))
+        told = pl.col("provider").is_in(_WITH_CODES)
+
+        def free_of(listed: list[str]) -> pl.Expr:
+            return ~(told & (codes.list.set_intersection(listed).list.len() > 0))
+
+        return trades.with_columns(
+            updates_last=free_of(_NOT_LAST_CODES),
+            updates_high_low=free_of(_VOLUME_ONLY_CODES),
+            updates_volume=free_of(_NOT_VOLUME_CODES),
+        )
+    return trades.with_columns(updates_last=True, updates_high_low=True, updates_volume=True)
 
 
 def differences(expected: dict[tuple[str, int], dict], actual: dict[tuple[str, int], dict]) -> list[str]:

@@ -39,6 +39,13 @@ def run_closer(settings: Settings) -> None:
     run(settings)
 
 
+def run_corrector(settings: Settings) -> None:
+    """Cancels to corrected bars."""
+    from marketstream.storage.corrector import run_corrector as run
+
+    run(settings)
+
+
 def run_redis_writer(settings: Settings) -> None:
     """Topics to Redis."""
     from marketstream.storage.main import run_redis
@@ -69,13 +76,14 @@ def migrate(settings: Settings) -> None:
 
 def build_market_data(settings: Settings) -> "MarketData":
     """What REST and screens read: Redis first, then PostgreSQL. Nothing connects before the first request."""
+    from marketstream.domain.conditions import RULES
     from marketstream.serving.market_data import MarketData
     from marketstream.storage.redis.reader import RedisReader
     from marketstream.storage.timescale.reader import TimescaleReader
 
     return MarketData(
         RedisReader(settings.redis),
-        TimescaleReader(settings.postgres),
+        TimescaleReader(settings.postgres, rules=RULES[settings.streaming.trade_conditions]),
         symbols=settings.symbols,
         intervals=settings.intervals,
         stale_after_seconds=settings.serving.stale_after_seconds,
@@ -320,6 +328,7 @@ def create_topics(settings: Settings) -> list[str]:
 PROCESSES: dict[str, Callable[[Settings], None]] = {
     "producer": run_producer,
     "closer": run_closer,
+    "corrector": run_corrector,
     "redis-writer": run_redis_writer,
     "timescale-writer": run_timescale_writer,
     "influx-writer": run_influx_writer,

@@ -234,6 +234,17 @@ class MarketReader(Protocol):
         """Returns when the store answers."""
 
 
+class HistoryReader(MarketReader, Protocol):
+    """A `MarketReader` that also knows which trades were taken back."""
+
+    def cancelled(self, symbol: str, *, start_us: int, end_us: int) -> set[tuple[str, str]]:
+        """(Provider, id) of the symbol's cancelled trades with event times in `[start_us, end_us)`.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
+
+
 class QuoteReader(Protocol):
     """Reads quotes back from a store that keeps the newest of each symbol."""
 

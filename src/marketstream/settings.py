@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, V
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from marketstream.domain.conditions import RulesName
 from marketstream.domain.errors import ConfigurationError
 from marketstream.domain.interval import Interval
 
@@ -221,6 +222,10 @@ class StreamingSettings(Section):
         default=300, ge=5, description="real-time mode's checkpoint interval: a restart replays up to this much"
     )
     intervals: Annotated[list[str], NoDecode] = Field(default=["1min", "5min", "15min"], description="bar lengths")
+    trade_conditions: RulesName = Field(
+        default="consolidated",
+        description="which trades update what: by the `consolidated` tape's rules for sale conditions, or `all` all",
+    )
     master: str = Field(default="local", description="`local` sizes its slots by itself; or a Spark master's URL")
     driver_memory_mb: int = Field(default=1_024, ge=512, description="heap of Spark's driver")
     shuffle_partitions: int = Field(default=1, ge=1, le=256, description="of the query; each takes a slot")

@@ -1,13 +1,14 @@
 """The bars transform against an independent recomputation in polars."""
 
 import random
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import polars as pl
 import pytest
 from pyspark.sql import Row
 
 from marketstream.contracts.messages import decode_bar, encode
+from marketstream.domain.conditions import CONSOLIDATED, RULES
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Tick
 from marketstream.streaming.bars import TICK_SCHEMA, make_bars, parse_ticks, to_messages
@@ -20,16 +21,17 @@ DAY_US = 1_700_006_400_000_000  # 2023-11-15T00:00:00Z
 MINUTE_US = 60_000_000
 
 
-def tick(symbol, price, size, event_time_us, sequence):
+def tick(symbol, price, size, event_time_us, sequence, *conditions, provider="test"):
     return Tick(
         symbol=symbol,
         price=float(price),
         size=float(size),
         event_time_us=event_time_us,
         received_time_us=event_time_us + 250,
-        provider="test",
+        provider=provider,
         trade_id=f"{symbol}-{sequence}",
         sequence=sequence,
+        conditions=conditions,
     )
 
 
@@ -45,11 +47,26 @@ def random_ticks(count):
     return ticks
 
 
-def make(spark, ticks):
+def make(spark, ticks, rules=CONSOLIDATED):
     names = [part.split()[0] for part in TICK_SCHEMA.split(", ")]
     rows = [Row(**{name: asdict(t)[name] for name in names}) for t in ticks]
-    frame = spark.createDataFrame(rows, TICK_SCHEMA)
-    return [decode_bar(bytes(row.value, "utf8")) for row in to_messages(make_bars(frame, INTERVALS)).collect()]
+    bars = to_messages(make_bars(spark.createDataFrame(rows, TICK_SCHEMA), INTERVALS, rules))
+    return [decode_bar(bytes(row.value, "utf8")) for row in bars.collect()]
+
+
+def table(ticks):
+    return pl.DataFrame([asdict(t) for t in ticks], schema_overrides={"conditions": pl.List(pl.String)})
+
+
+def with_conditions(ticks, seed):
+    """Some with codes that hold something back, some with others, of providers with codes and without."""
+    chosen = random.Random(seed)
+    codes = [*CONSOLIDATED.codes["polygon"], "0", "12", "14", "41", "99"]
+    made = []
+    for t in ticks:
+        own = tuple(chosen.sample(codes, chosen.choice([0, 0, 1, 1, 2])))
+        made.append(replace(t, conditions=own, provider=chosen.choice(["polygon", "finage", "binance"])))
+    return made
 
 
 def test_bars_equal_an_independent_recomputation(spark):
@@ -57,10 +74,52 @@ def test_bars_equal_an_independent_recomputation(spark):
     bars = make(spark, ticks)
     for interval in INTERVALS:
         made = [bar for bar in bars if bar.interval == interval.name]
-        expected = expected_bars(pl.DataFrame([asdict(t) for t in ticks]), interval.name)
+        expected = expected_bars(table(ticks), interval.name)
         assert differences(expected, {(bar.symbol, bar.start_us): asdict(bar) for bar in made}) == []
         assert {bar.end_us - bar.start_us for bar in made} == {interval.us}
         assert all(bar.last_received_time_us == bar.last_event_time_us + 250 for bar in made)
+
+
+@pytest.mark.parametrize(("count", "seed"), [(3_000, 1), (400, 2)])
+def test_trades_update_what_their_conditions_let_them(spark, count, seed):
+    ticks = with_conditions(random_ticks(count), seed)
+    bars = make(spark, ticks)
+    for interval in INTERVALS:
+        expected = expected_bars(table(ticks), interval.name)
+        made = {(bar.symbol, bar.start_us): asdict(bar) for bar in bars if bar.interval == interval.name}
+        assert differences(expected, made) == []
+    windows = {(t.symbol, t.event_time_us // MINUTE_US) for t in ticks}
+    assert len(windows) > len({bar.start_us for bar in bars if bar.interval == "1min"})  # some have no bar
+
+
+def test_where_all_trades_count_conditions_change_nothing(spark):
+    ticks = with_conditions(random_ticks(1_000), 3)
+    expected = expected_bars(table(ticks).drop("conditions"), "1min")
+    made = {
+        (bar.symbol, bar.start_us): asdict(bar) for bar in make(spark, ticks, RULES["all"]) if bar.interval == "1min"
+    }
+    assert differences(expected, made) == []
+
+
+def test_what_is_held_back_is_counted_and_comes_with_the_bar_later(spark):
+    held = [
+        tick("A", 99.0, 5, DAY_US, 1, "37", provider="polygon"),  # an odd lot: volume
+        tick("A", 98.0, 7, DAY_US + 1, 2, "15", provider="polygon"),  # an official close: nothing
+        tick("A", 97.0, 3, DAY_US + 2, 3, "32", provider="polygon"),  # out of sequence: all but the last price
+    ]
+    assert make(spark, held) == []
+    bars = make(spark, [*held, tick("A", 96.0, 2, DAY_US + 3, 4, "38", provider="polygon")])
+    assert {(bar.open, bar.high, bar.low, bar.close, bar.volume, bar.trade_count) for bar in bars} == {
+        (96.0, 97.0, 96.0, 96.0, 8.0, 4)
+    }
+    only_closes = [tick("A", 95.0, 2, DAY_US, 1, "38", provider="polygon")]
+    assert {(bar.volume, bar.vwap) for bar in make(spark, only_closes)} == {(0.0, 95.0)}
+
+
+def test_ticks_without_provider_and_conditions_update_everything(spark):
+    value = b'{"symbol":"A","price":10.0,"size":1,"event_time_us":%d,"received_time_us":1,"sequence":1}' % DAY_US
+    frame = spark.createDataFrame([Row(value=bytearray(value))])
+    assert [row.key for row in to_messages(make_bars(parse_ticks(frame), INTERVALS)).collect()] == ["A"] * 3
 
 
 def test_equal_times_are_ordered_by_sequence_even_where_it_is_huge(spark):

@@ -6,11 +6,11 @@ from struct import Struct
 
 from marketstream.domain.errors import MarketstreamError
 
-_FORMAT = 1
+_FORMAT = 2
 # Format, the parameters' fingerprint, number of bars, and the newest one's version.
-_HEADER = Struct("<B8sqq?q?q")
-_NONE = (0, False, 0, False, 0)
-Version = tuple[int, bool, int, bool, int]
+_HEADER = Struct("<B8sqq?qq?q")
+_NONE = (0, False, 0, 0, False, 0)
+Version = tuple[int, bool, int, int, bool, int]
 
 
 class IndicatorStateError(MarketstreamError):
@@ -44,8 +44,8 @@ def unpack_state(state: bytes, fingerprint: bytes) -> tuple[int, Version | None,
     if owner != fingerprint:
         raise IndicatorStateError("the state is of other parameters; warm from history instead")
     numbers.frombytes(state[_HEADER.size :])
-    start_us, made_here, trade_count, final, revision = newest
-    return count, (start_us, made_here, trade_count, final, revision) if count else None, _little_endian(numbers)
+    start_us, made_here, seen, cancelled, final, revision = newest
+    return count, (start_us, made_here, seen, cancelled, final, revision) if count else None, _little_endian(numbers)
 
 
 def _little_endian(numbers: "array[float]") -> "array[float]":

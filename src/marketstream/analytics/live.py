@@ -85,12 +85,12 @@ class LiveIndicators:
         """
         base = self._base or self._calculator(self._closed)
         arrived, changed_us = self._merge(bars, base)
-        if not arrived:
+        waiting = self.waiting
+        telling = {bar.start_us: [bar] for bar in waiting if bar.start_us > changed_us} | arrived
+        if not telling:
             self._base = base
             return []
-        waiting = self.waiting
-        again = {bar.start_us: [bar] for bar in waiting if bar.start_us > changed_us}
-        return self._walk(base, waiting, again | arrived)
+        return self._walk(base, waiting, telling)
 
     def _calculator(self, closed: bytes | None) -> IndicatorCalculator:
         calculator = IndicatorCalculator(self._parameters, self._sessions)
@@ -108,6 +108,11 @@ class LiveIndicators:
             newest = closed if known is None else known.version
             if newest is not None and bar.version < newest:
                 self.stale += start_us < newest[0]
+                continue
+            if bar.void:  # all it had was cancelled
+                arrived.pop(start_us, None)
+                if self._waiting.pop(start_us, None) is not None:
+                    changed_us = min(changed_us, start_us)
                 continue
             if start_us < changed_us and (known is None or _numbers(known) != _numbers(bar)):
                 changed_us = start_us
@@ -160,7 +165,7 @@ def _telling(bars: Iterable[Bar]) -> Iterable[Bar]:
     return (*newest.values(), *finals)
 
 
-def _version(bar: Bar) -> tuple[int, bool, int, bool, int]:
+def _version(bar: Bar) -> tuple[int, bool, int, int, bool, int]:
     return bar.version
 
 

@@ -3,6 +3,7 @@
 TICKS = "tick_data"
 BARS = "aggregated_data"
 INDICATORS = "technical_indicators"
+CANCELS = "trade_cancels"
 FEEDS = "feeds"
 FEED_GAPS = "feed_gaps"
 FEED_EVENTS = "feed_events"

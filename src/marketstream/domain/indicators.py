@@ -27,6 +27,7 @@ class Indicators:
         last_received_time_us: When the most recently received trade in the bar left our socket.
         values: By name, such as `sma_20`; a name is absent until it has enough bars, or where it is undefined.
         provider: Who made the bar; None for one made here from trades.
+        cancelled: How many cancelled trades were taken out of the bar.
 
     Raises:
         ValueError: A value is not finite, or an integer is beyond 64 bits.
@@ -44,12 +45,14 @@ class Indicators:
     last_received_time_us: int
     values: Mapping[str, float]
     provider: str | None = None
+    cancelled: int = 0
 
     def __post_init__(self) -> None:
         if not (isfinite(self.close) and all(map(isfinite, self.values.values()))):
             raise ValueError("an indicator's value is not finite")
         times = (self.start_us, self.end_us, self.last_event_time_us, self.last_received_time_us)
-        if not -_INT64 <= min(*times, self.trade_count) <= max(*times, self.trade_count, self.revision) < _INT64:
+        counts = (self.trade_count, self.cancelled, self.trade_count + self.cancelled)
+        if not -_INT64 <= min(*times, *counts) <= max(*times, *counts, self.revision) < _INT64:
             raise ValueError("an integer is beyond 64 bits")
 
     @classmethod
@@ -68,10 +71,12 @@ class Indicators:
             last_received_time_us=bar.last_received_time_us,
             values=values,
             provider=bar.provider,
+            cancelled=bar.cancelled,
         )
 
     @property
-    def version(self) -> tuple[int, bool, int, bool, int]:
+    def version(self) -> tuple[int, bool, int, int, bool, int]:
         """The bar's `Bar.version`: whoever keeps indicators refuses to go below what it has."""
         made_here = self.provider is None
-        return (self.start_us, made_here, self.trade_count if made_here else 0, self.final, self.revision)
+        seen = self.trade_count + self.cancelled if made_here else 0
+        return (self.start_us, made_here, seen, self.cancelled, self.final, self.revision)

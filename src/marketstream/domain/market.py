@@ -219,21 +219,23 @@ class Bar:
         interval: Interval name, such as `1min`.
         start_us: First covered microsecond.
         end_us: First microsecond after the bar.
-        open: Price of the first trade by (event time, sequence).
-        high: Highest price.
-        low: Lowest price.
-        close: Price of the last trade by (event time, sequence).
-        volume: Sum of sizes.
+        open: Price of the first trade by (event time, sequence) that updates the last price, by its sale conditions.
+        high: Highest price of the trades that update it.
+        low: Lowest price of the same.
+        close: Price of the last trade by (event time, sequence) that updates the last price.
+        volume: Sum of the sizes of the trades that update it.
         vwap: Volume-weighted average price; the plain average where the volume is zero; None where a provider's bar
             doesn't tell.
-        trade_count: Number of trades; of two versions of a bar the one with more trades is the newer. 0 where a
-            provider's bar doesn't tell.
+        trade_count: Number of trades, whatever they update; of two versions of a bar the one with more trades is the
+            newer. 0 where a provider's bar doesn't tell.
         last_event_time_us: Event time of the newest trade inside; of a provider's bar, the last microsecond covered so
             far as can be known.
         last_received_time_us: When the most recently received trade inside left our socket, or a provider's bar did.
         final: No trade in time can change it any more, unless a higher `revision` follows.
         revision: 0 for the first final, then counting up; of a provider's bar, when it was received, in µs.
         provider: Who made it; None for a bar made here from trades.
+        cancelled: How many trades were taken out of a bar made here because they were cancelled; they are not in
+            `trade_count`, and outrank a version that has them.
 
     Raises:
         ValueError: A number is not finite, low ≤ open, close ≤ high does not hold, or a bar made here lacks its trades.
@@ -255,29 +257,42 @@ class Bar:
     final: bool = False
     revision: int = 0
     provider: str | None = None
+    cancelled: int = 0
 
     def __post_init__(self) -> None:
         numbers = (self.open, self.high, self.low, self.close, self.volume, self.vwap or 0.0)
         if not all(map(isfinite, numbers)):
             raise ValueError("a bar's number is not finite")
-        if self.provider is None and (self.vwap is None or self.trade_count < 1):
+        if self.provider is None and (self.vwap is None or self.trade_count + self.cancelled < 1):
             raise ValueError("a bar made from trades needs a trade and a vwap")
+        if self.cancelled < 0 or (self.cancelled and self.provider is not None):
+            raise ValueError("a bar's cancelled trades are none, or known because it was made here")
         if not self.low <= min(self.open, self.close) <= max(self.open, self.close) <= self.high:
             raise ValueError("low <= open, close <= high does not hold")
         if self.start_us >= self.end_us or self.trade_count < 0 or self.volume < 0:
             raise ValueError("a bar needs start < end, and a volume and a number of trades not below zero")
-        integers = (self.start_us, self.end_us, self.trade_count, self.last_event_time_us, self.last_received_time_us)
-        if not -_INT64 <= min(integers) <= max(*integers, self.revision) < _INT64:
+        integers = (self.start_us, self.end_us, self.last_event_time_us, self.last_received_time_us)
+        if not -_INT64 <= min(integers) <= max(*integers, self.trade_count + self.cancelled, self.revision) < _INT64:
             raise ValueError("an integer is beyond 64 bits")
 
     @property
-    def version(self) -> tuple[int, bool, int, bool, int]:
+    def version(self) -> tuple[int, bool, int, int, bool, int]:
         """Sorts the versions of one bar, and one symbol's bars: a writer refuses to go below what it has.
 
-        A provider may correct a bar to fewer trades, so of its bars that are alike final the later received counts.
+        First by the trades that were seen, cancelled ones too; then by how many of them were taken out. A provider may
+        correct a bar to fewer trades, so of its bars that are alike final the later received counts.
         """
         made_here = self.provider is None
-        return (self.start_us, made_here, self.trade_count if made_here else 0, self.final, self.revision)
+        seen = self.trade_count + self.cancelled if made_here else 0
+        return (self.start_us, made_here, seen, self.cancelled, self.final, self.revision)
+
+    @property
+    def void(self) -> bool:
+        """Whether the trades that were not cancelled make no price: there is no bar, and readers leave it out.
+
+        Its prices are those it had before; all of its trades count as taken out.
+        """
+        return self.provider is None and self.trade_count == 0
 
 
 def _check_prices(*prices: float) -> None:

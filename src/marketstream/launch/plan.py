@@ -100,6 +100,7 @@ def _processes(settings: Settings, feeds: Feeds, *, has_jars: bool) -> list[Serv
         _spark_job("indicators", streaming.indicators_ui_port, after=("topics", *jars)),
         _process("redis-writer", after=("topics", "redis")),
         _process("timescale-writer", after=("topics", "migrations")),
+        _process("corrector", after=("topics", "migrations")),
         _process("influx-writer", after=("topics", "influxdb"), optional=True),
         producer,
         *_screens(settings),

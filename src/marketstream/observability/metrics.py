@@ -37,6 +37,12 @@ BARS_FINAL = Counter(
     "marketstream_bars_final_total", "Final bars published, and what made them final", ["interval", "cause"]
 )
 BARS_REOPENED = Counter("marketstream_bars_reopened_total", "Final bars that a later trade changed")
+BARS_CORRECTED = Counter(
+    "marketstream_bars_corrected_total", "Final bars from which cancelled trades were taken out", ["interval"]
+)
+CANCELS_UNMATCHED = Gauge(
+    "marketstream_cancels_unmatched", "Cancels whose trade was never stored", multiprocess_mode="livemax"
+)
 BARS_OPEN = Gauge("marketstream_bars_open", "Bars that are not final", multiprocess_mode="livesum")
 BARS_BEHIND = Gauge(
     "marketstream_bars_behind_seconds",

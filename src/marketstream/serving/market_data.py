@@ -15,7 +15,7 @@ from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import MICROSECONDS, Interval
 from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.observability.metrics import CACHE_READS
-from marketstream.ports import CacheReader, Clock, MarketReader
+from marketstream.ports import CacheReader, Clock, HistoryReader, MarketReader
 from marketstream.serving.stores import Health, Store
 
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class MarketData:
     def __init__(
         self,
         cache: CacheReader,
-        history: MarketReader,
+        history: HistoryReader,
         *,
         symbols: Sequence[str],
         intervals: Sequence[Interval] = (),
@@ -131,6 +131,21 @@ class MarketData:
             return self._ticks_answer(kept[-limit:], "cache", degraded=True)
         merged, source = _merge_ticks(stored, cached or [], limit)
         return self._ticks_answer(merged, source, degraded=cache_away)
+
+    def cancelled(self, ticks: Sequence[Tick]) -> list[Tick] | None:
+        """Those of one symbol's ticks that were taken back; None where the database, which knows it, is away."""
+        if not ticks:
+            return []
+        times_us = [tick.event_time_us for tick in ticks]
+
+        def query(reader: HistoryReader) -> set[tuple[str, str]]:
+            return reader.cancelled(ticks[0].symbol, start_us=min(times_us), end_us=max(times_us) + 1)
+
+        try:
+            known = self._history.read(query)
+        except StoreUnavailableError:
+            return None
+        return [tick for tick in ticks if (tick.provider, tick.trade_id) in known]
 
     def bars(
         self,

@@ -8,6 +8,7 @@ from marketstream.contracts import topics
 from marketstream.contracts.messages import (
     FeedEvent,
     decode_bar,
+    decode_cancel,
     decode_feed_event,
     decode_indicators,
     decode_quote,
@@ -16,7 +17,7 @@ from marketstream.contracts.messages import (
 from marketstream.domain.errors import StoreError
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Quote, Tick
+from marketstream.domain.market import Bar, Cancel, Quote, Tick
 from marketstream.ports import Message
 
 BarKey = tuple[str, str, int]  # (symbol, interval, start_us)
@@ -52,6 +53,7 @@ class Decoded:
     indicators: list[tuple[Message, Indicators]] = field(default_factory=list)
     quotes: list[tuple[Message, Quote]] = field(default_factory=list)
     feed_events: list[tuple[Message, FeedEvent]] = field(default_factory=list)
+    cancels: list[tuple[Message, Cancel]] = field(default_factory=list)
 
 
 def decode(batch: Sequence[Message]) -> Decoded:
@@ -69,6 +71,8 @@ def decode(batch: Sequence[Message]) -> Decoded:
                     decoded.ticks.append((message, decode_tick(message.value)))
                 case topics.QUOTES:
                     decoded.quotes.append((message, decode_quote(message.value)))
+                case topics.CANCELS:
+                    decoded.cancels.append((message, decode_cancel(message.value)))
                 case topics.FEED_EVENTS:
                     decoded.feed_events.append((message, _feed_event(message)))
                 case topics.INDICATORS:

@@ -1,6 +1,7 @@
 """The writers' processes: each a consumer group of its own, so that a store that is away stops nobody else.
 
-Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`, `quote_data`, `feed_events`.
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`, `quote_data`, `feed_events`,
+`trade_cancels`.
 Writes: `dead_letter_queue`, and what each store's writer names.
 """
 
@@ -14,6 +15,7 @@ from marketstream.bus.admin import topic_ids
 from marketstream.bus.consumer import KafkaSource
 from marketstream.bus.publisher import KafkaPublisher
 from marketstream.contracts import tables, topics
+from marketstream.domain.conditions import RULES
 from marketstream.ports import Writer
 from marketstream.settings import Settings
 from marketstream.storage.service import Chore, Flush, WriterService
@@ -29,7 +31,7 @@ def run_redis(settings: Settings) -> None:
 
     identities = partial(topic_ids, settings.kafka.bootstrap_servers)
     read = (*input_topics(settings), topics.QUOTES)
-    writer = RedisWriter(settings.redis, read, identities)
+    writer = RedisWriter(settings.redis, read, identities, RULES[settings.streaming.trade_conditions])
     _run(settings, writer, read, settings.writers.redis_flush_seconds)
 
 
@@ -45,7 +47,7 @@ def run_timescale(settings: Settings) -> None:
         tables.FEED_EVENTS: tables.FEED_EVENT_DAYS,
     }
     retention = Chore("retention", _DAY_SECONDS, partial(writer.apply_retention, keep_days))
-    read = (*input_topics(settings), topics.FEED_EVENTS)
+    read = (*input_topics(settings), topics.FEED_EVENTS, topics.CANCELS)
     _run(settings, writer, read, settings.writers.timescale_flush_seconds, [retention])
 
 

@@ -3,18 +3,26 @@
 Every tick is exploded into one row per interval and grouped by (symbol, interval, start), so one stateful query makes
 the bars of all intervals. There is no watermark: it would be global, and one symbol's new day would silently drop
 another's old one. Lateness is decided where ticks are validated; `marketstream.streaming.job` bounds the state.
+
+What a trade updates is decided before that, once a tick: what it doesn't update becomes null, which aggregates skip.
 """
+
+from typing import Literal
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F  # noqa: N812  # Spark's own convention
 
 from marketstream.contracts.topics import BARS_PREFIX
+from marketstream.domain.conditions import CONSOLIDATED, TradeRules
 from marketstream.domain.interval import Interval
 
 # Raise it whenever the grouping or an aggregate changes: checkpoints made for another version are not resumed.
-TRANSFORM_VERSION = 1
+TRANSFORM_VERSION = 2
 
-TICK_SCHEMA = "symbol string, price double, size double, event_time_us bigint, received_time_us bigint, sequence bigint"
+TICK_SCHEMA = (
+    "symbol string, price double, size double, event_time_us bigint, received_time_us bigint, sequence bigint, "
+    "provider string, conditions array<string>"
+)
 # (event time, sequence) as one number: 16 + 19 digits. A struct would order the same, but only fixed-width aggregation
 # buffers keep Spark on its hash aggregate, and the sort aggregate can't run in real-time mode.
 _TRADE_ORDER = f"cast(event_time_us as decimal(19,0)) * {10**19}BD + sequence"
@@ -26,37 +34,40 @@ def parse_ticks(messages: DataFrame) -> DataFrame:
     return parsed.where("symbol is not null and price is not null and size is not null and event_time_us is not null")
 
 
-def make_bars(ticks: DataFrame, intervals: tuple[Interval, ...]) -> DataFrame:
+def make_bars(ticks: DataFrame, intervals: tuple[Interval, ...], rules: TradeRules = CONSOLIDATED) -> DataFrame:
     """Aggregates ticks into bars.
 
     Args:
         ticks: Columns of `TICK_SCHEMA`.
         intervals: Bar lengths.
+        rules: Which trades update what. Every trade counts in `trade_count` and the times.
 
     Returns:
-        One row per (symbol, interval, start) with the fields of `domain.market.Bar`.
+        One row per (symbol, interval, start) in which a trade updates the last price, with the fields of
+        `domain.market.Bar`.
     """
     lengths = F.array(*(F.struct(F.lit(i.name).alias("name"), F.lit(i.us).alias("us")) for i in intervals))
     exploded = (
-        ticks.withColumn("trade_order", F.expr(_TRADE_ORDER))
+        _with_updates(ticks, rules)
         .withColumn("length", F.explode(lengths))
         .withColumn("interval", F.col("length.name"))
         .withColumn("start_us", F.col("event_time_us") - F.pmod(F.col("event_time_us"), F.col("length.us")))
         .withColumn("end_us", F.col("start_us") + F.col("length.us"))
     )
     grouped = exploded.groupBy("symbol", "interval", "start_us", "end_us").agg(
-        F.min_by("price", "trade_order").alias("open"),
-        F.max("price").alias("high"),
-        F.min("price").alias("low"),
-        F.max_by("price", "trade_order").alias("close"),
-        F.sum("size").alias("volume"),
-        F.sum(F.col("price") * F.col("size")).alias("notional"),
-        F.sum("price").alias("price_sum"),
+        F.min_by("price", "last_order").alias("open"),
+        F.max("high_low_price").alias("high"),
+        F.min("high_low_price").alias("low"),
+        F.max_by("price", "last_order").alias("close"),
+        F.sum("volume_size").alias("volume"),
+        F.sum(F.col("price") * F.col("volume_size")).alias("notional"),
+        F.sum("volume_price").alias("price_sum"),
+        F.count("volume_price").alias("volume_count"),
         F.count(F.lit(1)).alias("trade_count"),
         F.max("event_time_us").alias("last_event_time_us"),
         F.max("received_time_us").alias("last_received_time_us"),
     )
-    return grouped.select(
+    return grouped.where("open is not null").select(
         "symbol", "interval", "start_us", "end_us", "open", "high", "low", "close", "volume",
         _vwap().alias("vwap"),
         "trade_count", "last_event_time_us", "last_received_time_us",
@@ -73,7 +84,28 @@ def to_messages(bars: DataFrame) -> DataFrame:
     )
 
 
+def _with_updates(ticks: DataFrame, rules: TradeRules) -> DataFrame:
+    """The columns that are aggregated, null (a size: zero) where the trade doesn't update what they are for."""
+    last, high_low, volume = (~_held_back(rules, what) for what in ("last", "high_low", "volume"))
+    return ticks.select(
+        "symbol", "price", "event_time_us", "received_time_us",
+        F.when(last, F.expr(_TRADE_ORDER)).alias("last_order"),
+        F.when(high_low, F.col("price")).alias("high_low_price"),
+        F.when(volume, F.col("price")).alias("volume_price"),
+        F.when(volume, F.col("size")).otherwise(0.0).alias("volume_size"),
+    )  # fmt: skip
+
+
+def _held_back(rules: TradeRules, what: Literal["last", "high_low", "volume"]) -> Column:
+    """Whether a code keeps the trade from updating it; looks at no code where there is none."""
+    held = F.lit(False)
+    for codes, providers in rules.held_back(what).items():
+        listed = F.arrays_overlap("conditions", F.array(*map(F.lit, codes)))
+        held = held | ((F.size("conditions") > 0) & F.col("provider").isin(providers) & listed)
+    return F.coalesce(held, F.lit(False))
+
+
 def _vwap() -> Column:
-    return F.when(F.col("volume") > 0, F.col("notional") / F.col("volume")).otherwise(
-        F.col("price_sum") / F.col("trade_count")
-    )
+    """Plain mean where the volume is zero, and the close where no trade updates the volume."""
+    mean = F.when(F.col("volume_count") > 0, F.col("price_sum") / F.col("volume_count")).otherwise(F.col("close"))
+    return F.when(F.col("volume") > 0, F.col("notional") / F.col("volume")).otherwise(mean)

@@ -19,6 +19,7 @@ from marketstream.bus.publisher import KafkaPublisher
 from marketstream.clock import SystemClock
 from marketstream.contracts.messages import encode
 from marketstream.contracts.topics import BARS_PREFIX, TICKS, all_topics, bars_topic
+from marketstream.domain.conditions import RULES
 from marketstream.domain.errors import BusBackpressureError, BusError
 from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
@@ -79,7 +80,12 @@ class Closer:
         self._publisher = publisher
         self._stop = stop
         self._clock = SystemClock()
-        rules = ClosingRules(settings.ingest.allowed_lateness_seconds, settings.streaming.idle_grace_seconds)
+        rules = ClosingRules(
+            settings.ingest.allowed_lateness_seconds,
+            settings.streaming.idle_grace_seconds,
+            longest=max(settings.intervals),
+            trades=RULES[settings.streaming.trade_conditions],
+        )
         self._bars = BarCloser(rules, store)
         self._ends: Ends | None = None
         self._ends_due = self._save_due = 0.0
@@ -102,6 +108,7 @@ class Closer:
                 if self._read_until is not None:
                     finals = self._bars.due(now)
                     if advanced:
+                        finals += self._bars.passed(self._read_until)
                         finals += self._bars.idle(self._read_until, self._clock.now_us())
                     if not self._publish(finals):
                         return  # what the broker still takes is met on the topics by the next

@@ -2,33 +2,27 @@
 
 A bar is final when its symbol's trades have come further than its end and the allowed lateness, by event time; or when
 nothing of the symbol has arrived for as long, and all that did arrive is in the bars. What changes a final bar after
-all (a trade in time after an idle close, one that was fetched) makes another final, of the next revision.
+all (a trade in time after an idle close, one that was fetched, one taken out) makes another, of the next revision.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, Protocol
 
 import orjson
 
 from marketstream.contracts.messages import decode_bar
+from marketstream.domain.conditions import CONSOLIDATED, TradeRules
+from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
-from marketstream.streaming.closing_state import NEVER_US, OpenBar, Series, Symbol
+from marketstream.streaming.closing_state import NEVER_US, BarKey, Closed, OpenBar, Seen, Series, Symbol
 
-BarKey = tuple[str, str, int]  # (symbol, interval, start_us)
 Cause = Literal["event_time", "idle"]
 
 # The last rows of a bar and the row that shows its end may be read in either order, some milliseconds apart.
 SETTLE_SECONDS = 0.15
 # A feed this much behind the wall clock is no delayed feed but a recording.
 _RECORDING_US = 3_600_000_000
-
-
-class Closed(NamedTuple):
-    """The newest final of a bar: its number of trades, and its revision."""
-
-    trade_count: int
-    revision: int
 
 
 class ClosedBars(Protocol):
@@ -49,11 +43,15 @@ class ClosingRules:
         lateness_seconds: A trade further behind its symbol's newest does not come by the stream.
         grace_seconds: How much longer a silent symbol is waited for, and a final bar that changes.
         settle_seconds: How long a bar whose time has passed is held for rows already under way.
+        longest: The longest interval: the likeliest to have a bar that shows a trade.
+        trades: Which trades update the last price.
     """
 
     lateness_seconds: float
     grace_seconds: float
     settle_seconds: float = SETTLE_SECONDS
+    longest: Interval = Interval.parse("15min")  # noqa: RUF009  # immutable
+    trades: TradeRules = CONSOLIDATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +85,12 @@ class BarCloser:
         Raises:
             ValueError: It is no tick.
         """
+        fields = orjson.loads(value)
         try:
-            received_us = orjson.loads(value)["received_time_us"]
             state = self._state(symbol, now)
             state.arrived_at = now
-            if received_us > state.ticks_received_us:
-                state.ticks_received_us = received_us
+            if self._shown(symbol, state, fields) and fields["received_time_us"] > state.ticks_received_us:
+                state.ticks_received_us = fields["received_time_us"]
                 state.changed = True
         except (KeyError, TypeError) as error:
             raise ValueError(f"no tick: {error!r}") from error
@@ -121,11 +119,11 @@ class BarCloser:
             state.arrived_at = now
             if fields["last_received_time_us"] > state.bars_received_us:
                 state.bars_received_us = fields["last_received_time_us"]
-            known = series.open.get(fields["start_us"])
+            known, seen = series.open.get(fields["start_us"]), Seen.of(fields)
             if known is None:
-                self._open(series, OpenBar(value, fields["trade_count"], fields["end_us"], 0), fields, now)
-            elif fields["trade_count"] > known.trade_count:
-                known.value, known.trade_count = value, fields["trade_count"]
+                self._open(series, OpenBar(value, seen, fields["end_us"], 0), fields, now)
+            elif seen > known.seen:
+                known.value, known.seen = value, seen
                 if known.ready_at is not None:
                     known.ready_at = now + self._wait(known)
         except (KeyError, TypeError) as error:
@@ -144,6 +142,26 @@ class BarCloser:
                 if now >= bar.ready_at:
                     finals += self._close((symbol, interval, start_us), series, "event_time")
             self._rest(symbol, interval, series)
+        return finals
+
+    def passed(self, read_until: float) -> list[Final]:
+        """Bars that trades have passed which no bar of their series shows, for they update no price.
+
+        Args:
+            read_until: All that was on the topics at this moment has been taken (steady clock, in s).
+        """
+        finals: list[Final] = []
+        for name, symbol in self._symbols.items():
+            if not symbol.unpriced_us or not symbol.complete:
+                continue
+            past_us = symbol.unpriced_us - self._lateness_us
+            for interval, series in symbol.series.items():
+                for start_us in sorted(start for start, bar in series.open.items() if bar.end_us <= past_us):
+                    bar = series.open[start_us]
+                    if bar.ready_at is None:
+                        bar.ready_at = read_until + self._wait(bar)
+                    if read_until >= bar.ready_at:
+                        finals += self._close((name, interval, start_us), series, "event_time")
         return finals
 
     def idle(self, read_until: float, now_us: int) -> list[Final]:
@@ -204,6 +222,26 @@ class BarCloser:
             state = self._symbols[symbol] = Symbol(now)
         return state
 
+    def _shown(self, name: str, symbol: Symbol, tick: dict[str, Any]) -> bool:
+        """Whether a bar must show this trade, as far as the trades before it tell."""
+        longest, time_us = self._rules.longest, tick["event_time_us"]
+        start_us = longest.start_of(time_us)
+        conditions = tick.get("conditions")
+        if not conditions or self._rules.trades.updates(tick["provider"], conditions).last:
+            if start_us not in symbol.priced:
+                symbol.priced.append(start_us)
+                symbol.changed = True
+            return True
+        if time_us > symbol.unpriced_us:
+            symbol.unpriced_us = time_us
+            symbol.changed = True
+        series = symbol.series.get(longest.name)
+        return (
+            start_us in symbol.priced
+            or (series is not None and start_us in series.open)
+            or self._closed.get((name, longest.name, start_us)) is not None
+        )
+
     def _wait(self, bar: OpenBar) -> float:
         return self._rules.grace_seconds if bar.late else self._rules.settle_seconds
 
@@ -211,7 +249,7 @@ class BarCloser:
         key = (fields["symbol"], fields["interval"], fields["start_us"])
         closed = self._closed.get(key)
         if closed is not None:
-            if bar.trade_count <= closed.trade_count:
+            if bar.seen <= closed.seen:
                 return
             bar.revision = closed.revision + 1
             self.reopened += 1
@@ -224,7 +262,7 @@ class BarCloser:
 
     def _take_final(self, series: Series, key: BarKey, fields: dict[str, Any]) -> None:
         """Learns of a final that an earlier run published; of this run's own it knows already."""
-        final = Closed(fields["trade_count"], fields["revision"])
+        final = Closed(Seen.of(fields), fields["revision"])
         known = self._closed.get(key)
         if known is not None and known >= final:
             return
@@ -232,7 +270,7 @@ class BarCloser:
         bar = series.open.get(key[2])
         if bar is None:
             return
-        if bar.trade_count <= final.trade_count:
+        if bar.seen <= final.seen:
             del series.open[key[2]]
         else:
             bar.revision = final.revision + 1
@@ -245,7 +283,7 @@ class BarCloser:
             final = replace(decode_bar(bar.value), final=True, revision=bar.revision)
         except ValueError:  # the writers set it aside, and say so
             return
-        self._closed.put(key, Closed(bar.trade_count, bar.revision))
+        self._closed.put(key, Closed(bar.seen, bar.revision))
         yield Final(final, cause)
 
     def _rest(self, symbol: str, interval: str, series: Series) -> None:

@@ -1,10 +1,39 @@
 """What the closer knows of each symbol: its open bars, how far its time has come, and the same as JSON."""
 
-from typing import Any
+from collections import deque
+from typing import Any, NamedTuple, Self
 
 import orjson
 
+BarKey = tuple[str, str, int]  # (symbol, interval, start_us)
+
 NEVER_US = 2**63 - 1
+_PRICED_KEPT = 8  # windows: trades in time fall into the newest two
+
+
+class Seen(NamedTuple):
+    """What tells a newer version of a bar from an older one.
+
+    Attributes:
+        trades: How many trades it knows of.
+        cancelled: How many of these were taken out.
+    """
+
+    trades: int
+    cancelled: int = 0
+
+    @classmethod
+    def of(cls, fields: dict[str, Any]) -> Self:
+        """That of a bar's message. Bars that Spark makes don't mention cancels."""
+        cancelled = fields.get("cancelled", 0)
+        return cls(fields["trade_count"] + cancelled, cancelled)
+
+
+class Closed(NamedTuple):
+    """The newest final of a bar: which trades it knew of, and its revision."""
+
+    seen: Seen
+    revision: int
 
 
 class OpenBar:
@@ -12,18 +41,18 @@ class OpenBar:
 
     Attributes:
         value: The version's message.
-        trade_count: Its number of trades.
+        seen: Its number of trades, those that were taken out too, and how many these are: the newer version has more.
         end_us: First microsecond after the bar.
         revision: What its next final gets.
         late: Whether it was past already when its first change came, as with trades that were fetched.
         ready_at: When its final may go out (steady clock, in s); None while its time has not passed.
     """
 
-    __slots__ = ("end_us", "late", "ready_at", "revision", "trade_count", "value")
+    __slots__ = ("end_us", "late", "ready_at", "revision", "seen", "value")
 
-    def __init__(self, value: bytes, trade_count: int, end_us: int, revision: int) -> None:
+    def __init__(self, value: bytes, seen: Seen, end_us: int, revision: int) -> None:
         self.value = value
-        self.trade_count = trade_count
+        self.seen = seen
         self.end_us = end_us
         self.revision = revision
         self.late = False
@@ -53,13 +82,24 @@ class Symbol:
     Attributes:
         series: Its bars, by interval.
         arrived_at: When anything of it was last read (steady clock, in s).
-        ticks_received_us: When the newest of its trades on `tick_data` was received.
+        ticks_received_us: When the newest of its trades on `tick_data` that bars must show was received.
         bars_received_us: When the newest of the trades in its bars was received.
         newest_us: Event time of the newest trade in its bars.
+        priced: Starts of the longest interval's windows in which a trade updates the last price, the latest read last.
+        unpriced_us: Event time of the newest trade that doesn't, whether or not it is in a bar; 0 for none.
         changed: Whether any of this has changed since it was last saved.
     """
 
-    __slots__ = ("arrived_at", "bars_received_us", "changed", "newest_us", "series", "ticks_received_us")
+    __slots__ = (
+        "arrived_at",
+        "bars_received_us",
+        "changed",
+        "newest_us",
+        "priced",
+        "series",
+        "ticks_received_us",
+        "unpriced_us",
+    )
 
     def __init__(self, arrived_at: float) -> None:
         self.series: dict[str, Series] = {}
@@ -67,11 +107,13 @@ class Symbol:
         self.ticks_received_us = 0
         self.bars_received_us = 0
         self.newest_us = 0
+        self.priced: deque[int] = deque(maxlen=_PRICED_KEPT)
+        self.unpriced_us = 0
         self.changed = False
 
     @property
     def complete(self) -> bool:
-        """Whether every trade on `tick_data` is in the bars."""
+        """Whether every trade on `tick_data` that a bar must show is in the bars."""
         return self.bars_received_us >= self.ticks_received_us
 
     def dump(self) -> bytes:
@@ -80,14 +122,20 @@ class Symbol:
             interval: {
                 "newest_us": each.newest_us,
                 "open": [
-                    [start_us, bar.value.decode(), bar.trade_count, bar.end_us, bar.revision]
+                    [start_us, bar.value.decode(), bar.seen.trades, bar.end_us, bar.revision, bar.seen.cancelled]
                     for start_us, bar in each.open.items()
                 ],
             }
             for interval, each in self.series.items()
         }
         return orjson.dumps(
-            {"ticks_received_us": self.ticks_received_us, "bars_received_us": self.bars_received_us, "series": series}
+            {
+                "ticks_received_us": self.ticks_received_us,
+                "bars_received_us": self.bars_received_us,
+                "priced": list(self.priced),
+                "unpriced_us": self.unpriced_us,
+                "series": series,
+            }
         )
 
     @classmethod
@@ -102,11 +150,13 @@ class Symbol:
         symbol = cls(now)
         symbol.ticks_received_us = fields["ticks_received_us"]
         symbol.bars_received_us = fields["bars_received_us"]
+        symbol.priced.extend(fields.get("priced", ()))  # a file of an earlier version lacks these two
+        symbol.unpriced_us = fields.get("unpriced_us", 0)
         for interval, dumped_series in fields["series"].items():
             series = symbol.series[interval] = Series()
             series.newest_us = dumped_series["newest_us"]
             symbol.newest_us = max(symbol.newest_us, series.newest_us)
             series.next_due_us = 0  # looked at once, which finds the true one
-            for start_us, value, trade_count, end_us, revision in dumped_series["open"]:
-                series.open[start_us] = OpenBar(value.encode(), trade_count, end_us, revision)
+            for start_us, value, trades, end_us, revision, *cancelled in dumped_series["open"]:
+                series.open[start_us] = OpenBar(value.encode(), Seen(trades, *cancelled), end_us, revision)
         return symbol

@@ -13,10 +13,9 @@ from pathlib import Path
 from marketstream.contracts.topics import BARS_PREFIX, TICKS
 from marketstream.domain.errors import StreamingError
 from marketstream.ports import Positions
-from marketstream.streaming.closing import BarKey, Closed
-from marketstream.streaming.closing_state import Symbol
+from marketstream.streaming.closing_state import BarKey, Closed, Seen, Symbol
 
-_LAYOUT = 1
+_LAYOUT = 2
 _DAY_SECONDS = 86_400
 _KEPT_DAYS = 8  # longer than the topics keep what a bar could be made of again
 _FORGOTTEN_AT_ONCE = 2_000
@@ -30,10 +29,11 @@ create table if not exists positions (
 create table if not exists topics (topic text primary key, identity text not null) without rowid;
 create table if not exists closed (
   symbol text, interval text, start_us integer, trade_count integer not null, revision integer not null,
-  day integer not null, primary key (symbol, interval, start_us)
+  day integer not null, cancelled integer not null default 0, primary key (symbol, interval, start_us)
 );
 create index if not exists closed_by_day on closed (day);
 """
+_FROM_1 = "alter table closed add column cancelled integer not null default 0;"
 
 
 class ClosingStore:
@@ -63,10 +63,13 @@ class ClosingStore:
         known = self._unsaved.get(key) or self._cache.get(key)
         if known is None:
             row = self._database.execute(
-                "select trade_count, revision from closed where symbol = ? and interval = ? and start_us = ?", key
+                "select trade_count, cancelled, revision from closed"
+                " where symbol = ? and interval = ? and start_us = ?",
+                key,
             ).fetchone()
             if row is not None:
-                known = Closed(*row)
+                trades, cancelled, revision = row
+                known = Closed(Seen(trades, cancelled), revision)
                 self._remember({key: known})
         return known
 
@@ -87,8 +90,11 @@ class ClosingStore:
                 "insert or replace into symbols values (?, ?)", ((name, symbol.dump()) for name, symbol in symbols)
             )
             database.executemany(
-                "insert or replace into closed values (?, ?, ?, ?, ?, ?)",
-                ((*key, *closed, today) for key, closed in self._unsaved.items()),
+                "insert or replace into closed values (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    (*key, closed.seen.trades, closed.revision, today, closed.seen.cancelled)
+                    for key, closed in self._unsaved.items()
+                ),
             )
             database.executemany(
                 "insert or replace into positions values (?, ?, ?)",
@@ -155,9 +161,10 @@ def _opened(path: Path) -> sqlite3.Connection:
         for pragma in ("locking_mode = exclusive", "journal_mode = wal", "synchronous = normal"):
             database.execute(f"pragma {pragma}").close()
         (layout,) = database.execute("pragma user_version").fetchone()
-        if layout not in (0, _LAYOUT):
+        if layout not in (0, 1, _LAYOUT):
             raise sqlite3.DatabaseError(f"its layout is {layout}, not {_LAYOUT}")
-        database.executescript(f"begin exclusive; {_TABLES} pragma user_version = {_LAYOUT}; commit;")
+        widened = _FROM_1 if layout == 1 else ""
+        database.executescript(f"begin exclusive; {_TABLES} {widened} pragma user_version = {_LAYOUT}; commit;")
     except sqlite3.Error:
         database.close()
         raise

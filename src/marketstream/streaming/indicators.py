@@ -25,7 +25,7 @@ from marketstream.domain.market import Bar
 from marketstream.streaming.history import HistorySource, worker_history
 
 # Raise it whenever the grouping or the state changes: checkpoints made for another version are not resumed.
-TRANSFORM_VERSION = 1
+TRANSFORM_VERSION = 2
 
 _STATE_SCHEMA = "closed binary, waiting binary, warm boolean"
 _OUTPUT_SCHEMA = "key string, value binary, told int, stale int, undecodable int"

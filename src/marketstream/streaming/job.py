@@ -10,6 +10,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from marketstream.bus.admin import ensure_topics, partition_count, topic_ids
 from marketstream.contracts.topics import TICKS, all_topics
+from marketstream.domain.conditions import RULES
 from marketstream.observability.logs import get_logger
 from marketstream.settings import Settings
 from marketstream.streaming.bars import TRANSFORM_VERSION, make_bars, parse_ticks, to_messages
@@ -54,6 +55,7 @@ class BarsJob:
             source_partitions=partitions,
             shuffle_partitions=streaming.shuffle_partitions,
             source=topic_ids(servers, [TICKS])[TICKS],
+            parameters=streaming.trade_conditions,
         )
         slots = slots_needed(
             realtime=trigger.realtime,
@@ -71,7 +73,8 @@ class BarsJob:
             .option("failOnDataLoss", "false")  # after a stop past the topic's retention, go on with what is left
             .load()
         )
-        bars = to_messages(make_bars(parse_ticks(source), self.settings.intervals))
+        rules = RULES[self.settings.streaming.trade_conditions]
+        bars = to_messages(make_bars(parse_ticks(source), self.settings.intervals, rules))
         writer = (
             bars.writeStream.queryName(QUERY)
             .outputMode("update")

@@ -14,7 +14,7 @@ from marketstream.domain.market import Bar
 
 BarKey = tuple[str, str, int]  # (symbol, interval, start_us)
 Kind = Literal["missing", "wrong", "overfull", "unexplained"]
-_EXACT = ("open", "high", "low", "close", "trade_count", "last_event_time_us")
+_EXACT = ("open", "high", "low", "close", "trade_count")
 _VOLUME_RELATIVE, _VWAP_RELATIVE = 1e-12, 1e-9  # sums of fractions depend on their order
 
 
@@ -29,7 +29,7 @@ class RebuildRequest:
         intervals: Which bars.
         source: Where the trades are taken from.
         repair: Whether differences are repaired.
-        drop_trades: Whether a bar is repaired too that has more trades than the source, which may be incomplete.
+        drop_trades: Whether a bar is repaired too that has trades which the source, maybe incomplete, lacks.
     """
 
     start_us: int
@@ -109,8 +109,8 @@ def compare(store: str, recomputed: Mapping[int, Bar], stored: Mapping[int, Bar]
 
 
 def _kind(stored: Bar | None, recomputed: Bar | None) -> Kind | None:
-    if recomputed is None:  # a provider's own bar needs no trades of ours
-        return "unexplained" if stored is not None and stored.provider is None else None
+    if recomputed is None:  # a provider's own bar needs no trades of ours, and a void one says that there are none
+        return None if stored is None or stored.provider is not None or stored.void else "unexplained"
     if stored is None or stored.provider is not None:
         return "missing"
     if stored.trade_count > recomputed.trade_count:
@@ -121,6 +121,9 @@ def _kind(stored: Bar | None, recomputed: Bar | None) -> Kind | None:
 def same_values(one: Bar, other: Bar) -> bool:
     """Whether two bars made from trades say the same, whatever their versions."""
     if any(getattr(one, name) != getattr(other, name) for name in _EXACT):
+        return False
+    # A corrected bar keeps the times of trades that were taken out of it.
+    if one.last_event_time_us != other.last_event_time_us and not (one.cancelled or other.cancelled):
         return False
     vwaps = (one.vwap or 0.0, other.vwap or 0.0)
     return _close(one.volume, other.volume, _VOLUME_RELATIVE) and _close(*vwaps, _VWAP_RELATIVE)
@@ -136,12 +139,19 @@ def repairs(differences: Iterable[Difference], *, drop_trades: bool) -> dict[Bar
     stored: dict[BarKey, list[Bar]] = {}
     wanted: dict[BarKey, Bar] = {}
     for each in differences:
-        if each.recomputed is None or (each.kind == "overfull" and not drop_trades):
+        if each.kind in ("overfull", "unexplained") and not drop_trades:
             continue
-        wanted[each.key] = each.recomputed
+        wanted[each.key] = each.recomputed or _void(each.stored)
         if each.stored is not None and each.stored.provider is None:
             stored.setdefault(each.key, []).append(each.stored)
     return {key: outranking(bar, stored.get(key, [])) for key, bar in wanted.items()}
+
+
+def _void(bar: Bar | None) -> Bar:
+    """A bar of which no trade is left."""
+    assert bar is not None  # noqa: S101  # a difference has one or the other
+    seen = bar.trade_count + bar.cancelled
+    return replace(bar, volume=0.0, vwap=bar.close, trade_count=0, cancelled=seen)
 
 
 def outranking(bar: Bar, stored: Sequence[Bar]) -> Bar:

@@ -19,6 +19,7 @@ from pyspark.sql.pandas.types import from_arrow_schema
 
 from marketstream.contracts.messages import encode
 from marketstream.contracts.topics import BARS_PREFIX
+from marketstream.domain.conditions import RULES
 from marketstream.domain.errors import BusBackpressureError, BusError
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
@@ -27,7 +28,7 @@ from marketstream.lake.merge import bars_of, bars_table
 from marketstream.lake.places import DAY_US, Partition, date_of, day_start_us
 from marketstream.lake.store import LakeStore
 from marketstream.lake.writing import write_rows
-from marketstream.ports import KnownTrades, MarketReader, Publisher, TickHistory, Writer
+from marketstream.ports import HistoryReader, KnownTrades, Publisher, TickHistory, Writer
 from marketstream.settings import Settings
 from marketstream.streaming.bars import make_bars
 from marketstream.streaming.rebuild import Difference, RebuildRequest, Report, compare, repairs
@@ -36,6 +37,7 @@ from marketstream.streaming.resources import rebuild_resources
 from marketstream.streaming.session import open_session
 
 _TABLE, _LAKE = "aggregated_data", "lake"
+_TRADE = ("symbol", "provider", "trade_id")
 _FLUSH_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
 _OPEN_SECONDS = 120.0  # bars that the stream may still be working on are left alone
@@ -46,14 +48,14 @@ class RebuildStores:
     """What a rebuild reads and repairs.
 
     Attributes:
-        bars: The table's bars.
+        bars: The table's bars, and which trades were taken back.
         history: The table's ticks.
         known: Which ticks the table has.
         writer: Stores ticks in the table.
         publisher: Takes repaired bars.
     """
 
-    bars: MarketReader
+    bars: HistoryReader
     history: TickHistory
     known: KnownTrades
     writer: Writer
@@ -70,9 +72,7 @@ class Rebuild:
         spark: The session.
     """
 
-    def __init__(
-        self, request: RebuildRequest, settings: Settings, stores: RebuildStores, spark: SparkSession
-    ) -> None:
+    def __init__(self, request: RebuildRequest, settings: Settings, stores: RebuildStores, spark: SparkSession) -> None:
         self._request, self._settings, self._stores, self._spark = request, settings, stores, spark
         self._lake = LakeStore.at(settings.lake_url)
         self._restorer = TickRestorer(self._lake, stores.known, stores.writer)
@@ -99,12 +99,12 @@ class Rebuild:
         return self.report
 
     def _bars_of_day(self, day: date) -> None:
-        seen = set()
+        unseen = {*(self._request.symbols or self._stores.bars.symbols())}
         with self._day_files(day) as files:
-            for symbol, bars in self._recomputed(files):
-                seen.add(symbol)
+            for symbol, bars in self._recomputed(day, files, sorted(unseen)):
+                unseen.discard(symbol)
                 self._symbol(day, symbol, bars)
-        for symbol in sorted({*(self._request.symbols or self._stores.bars.symbols())} - seen):
+        for symbol in sorted(unseen):
             self._symbol(day, symbol, [])
 
     def _day_files(self, day: date) -> AbstractContextManager[list[str]]:
@@ -113,15 +113,32 @@ class Rebuild:
             return lake_day(self._lake, symbols, day)
         return table_day(self._stores.history, symbols, day)
 
-    def _recomputed(self, files: Sequence[str]) -> Iterator[tuple[str, list[Bar]]]:
+    def _recomputed(self, day: date, files: Sequence[str], symbols: Sequence[str]) -> Iterator[tuple[str, list[Bar]]]:
         """A symbol's bars after the other's."""
         if not files:
             return
         ticks = self._spark.read.schema(from_arrow_schema(TICK_ROWS.schema)).parquet(*files)
-        rows = self._wanted(make_bars(ticks, self._request.intervals)).orderBy("symbol").toLocalIterator()
+        counting = self._without_cancelled(ticks, day, symbols)
+        rules = RULES[self._settings.streaming.trade_conditions]
+        made = make_bars(counting, self._request.intervals, rules)
+        rows = self._wanted(made).orderBy("symbol").toLocalIterator()
         bars = (Bar(**row.asDict()) for row in rows)
         for symbol, group in groupby(bars, lambda bar: bar.symbol):
             yield symbol, list(group)
+
+    def _without_cancelled(self, ticks: DataFrame, day: date, symbols: Sequence[str]) -> DataFrame:
+        """The ticks that were not taken back."""
+        start_us = day_start_us(day)
+        reader = self._stores.bars
+        cancelled = [
+            (symbol, *trade)
+            for symbol in symbols
+            for trade in reader.cancelled(symbol, start_us=start_us, end_us=start_us + DAY_US)
+        ]
+        if not cancelled:
+            return ticks
+        schema = ", ".join(f"{name} string" for name in _TRADE)
+        return ticks.join(F.broadcast(self._spark.createDataFrame(cancelled, schema)), [*_TRADE], "left_anti")
 
     def _wanted(self, bars: DataFrame) -> DataFrame:
         within = (F.col("end_us") > self._request.start_us) & (F.col("start_us") < self._request.end_us)

@@ -5,15 +5,15 @@ from typing import TypeVar
 
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Quote, Tick
-from marketstream.ports import CacheReader
+from marketstream.domain.market import Bar, Cancel, Quote, Tick
+from marketstream.ports import CacheReader, HistoryReader
 from marketstream.testing.fakes import Switchable
 
 _Item = TypeVar("_Item")
 _Versioned = TypeVar("_Versioned", Bar, Indicators)
 
 
-class InMemoryMarketReader(Switchable, CacheReader):
+class InMemoryMarketReader(Switchable, CacheReader, HistoryReader):
     """A store's reader over ticks, bars, indicators and quotes held in memory; serves as cache and as history.
 
     Attributes:
@@ -26,11 +26,15 @@ class InMemoryMarketReader(Switchable, CacheReader):
         self._bars: dict[tuple[str, str], dict[int, Bar]] = {}
         self._indicators: dict[tuple[str, str], dict[int, Indicators]] = {}
         self._quotes: dict[str, Quote] = {}
+        self._cancelled: dict[str, list[Cancel]] = {}
         self.add(*ticks, *bars)
 
-    def add(self, *items: Tick | Bar | Indicators | Quote) -> None:
+    def add(self, *items: Tick | Bar | Indicators | Quote | Cancel) -> None:
         """Stores them; the same tick again, an older version of a bar or an older quote changes nothing."""
         for item in items:
+            if isinstance(item, Cancel):
+                self._cancelled.setdefault(item.symbol, []).append(item)
+                continue
             if isinstance(item, Quote):
                 self._quotes[item.symbol] = max(
                     item, self._quotes.get(item.symbol, item), key=lambda quote: quote.order
@@ -55,13 +59,20 @@ class InMemoryMarketReader(Switchable, CacheReader):
         found = [tick for tick in self._ticks.get(symbol, {}).values() if _within(tick.event_time_us, start_us, end_us)]
         return _newest(sorted(found, key=lambda tick: tick.order), limit)
 
+    def cancelled(self, symbol: str, *, start_us: int, end_us: int) -> set[tuple[str, str]]:
+        """(Provider, id) of trades of which a cancel with their id was added."""
+        self.ping()
+        cancels = [each for each in self._cancelled.get(symbol, ()) if _within(each.event_time_us, start_us, end_us)]
+        return {(cancel.provider, cancel.trade_id) for cancel in cancels if cancel.trade_id}
+
     def bars(
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
     ) -> list[Bar]:
         """The newest `limit` bars that start in `[start_us, end_us)`, oldest first."""
         self.ping()
         versions = self._bars.get((symbol, interval.name), {})
-        return _newest([versions[start] for start in sorted(versions) if _within(start, start_us, end_us)], limit)
+        starts = [start for start in sorted(versions) if _within(start, start_us, end_us) and not versions[start].void]
+        return _newest([versions[start] for start in starts], limit)
 
     def indicators(
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int

@@ -19,7 +19,7 @@ class MarketTrade(NamedTuple):
         side: The taker's side, where known.
         trade_id: Unique within the symbol.
         sequence: Rises within the symbol; orders trades of equal time.
-        conditions: Numeric sale conditions.
+        conditions: Numeric sale conditions, by Massive's (Polygon's) numbers.
     """
 
     symbol: str

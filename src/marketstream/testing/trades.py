@@ -1,8 +1,9 @@
 """Trade files: reads them for replay and writes them.
 
 CSV (also gzipped) or Parquet. Columns: `event_time_us`, `symbol`, `price`, `size`; where present also `exchange`,
-`side`, `sequence` (order within the symbol) and `sale_condition` (hexadecimal flags). Others are ignored. Trades are
-numbered anew in that order, from 1 within each symbol and without a hole, so that a number left out proves a gap.
+`side`, `sequence` (order within the symbol) and `sale_condition` (hexadecimal flags, see `sale_flags`). Others are
+ignored. Trades are numbered anew in that order, from 1 within each symbol and without a hole, so that a number left out
+proves a gap.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,6 +15,7 @@ import polars as pl
 
 from marketstream.domain.errors import ConfigurationError
 from marketstream.testing.market_trade import MarketTrade
+from marketstream.testing.sale_flags import conditions_of, flags_of
 
 CHUNK_TRADES = 2_000
 _REQUIRED = {"event_time_us": pl.Int64, "symbol": pl.String, "price": pl.Float64, "size": pl.Float64}
@@ -87,7 +89,7 @@ def write_trades(path: Path, trades: Iterable[MarketTrade]) -> None:
     """Writes a trade file; the suffix (`.csv`, `.csv.gz` or `.parquet`) chooses the format.
 
     Raises:
-        ConfigurationError: The suffix is none of these.
+        ConfigurationError: The suffix is none of these, or a condition has no flag.
     """
     frame = _frame_of(trades)
     if path.suffix == ".parquet":
@@ -129,7 +131,7 @@ def _frame_of(trades: Iterable[MarketTrade]) -> pl.DataFrame:
             "price": [trade.price for trade in rows],
             "size": [trade.size for trade in rows],
             "exchange": [trade.exchange for trade in rows],
-            "sale_condition": [f"{sum(1 << bit for bit in trade.conditions):x}" for trade in rows],
+            "sale_condition": [f"{flags_of(trade.conditions):x}" for trade in rows],
             "suspicious": [0] * len(rows),
             "sequence": [trade.sequence for trade in rows],
             "side": [trade.side for trade in rows],
@@ -182,7 +184,7 @@ def _in_replay_order(frame: pl.DataFrame) -> pl.DataFrame:
 
 def _shifted(rows: pl.DataFrame, time_shift_us: int, loops: int) -> list[MarketTrade]:
     sequences = (rows["sequence"] + rows["loop_step"] * loops).to_list()
-    conditions = {flags: _bits(flags) for flags in rows["conditions"].unique()}
+    conditions = {flags: conditions_of(int(flags, 16) if flags else 0) for flags in rows["conditions"].unique()}
     return list(
         map(
             MarketTrade,
@@ -197,11 +199,6 @@ def _shifted(rows: pl.DataFrame, time_shift_us: int, loops: int) -> list[MarketT
             (conditions[flags] for flags in rows["conditions"]),
         )
     )
-
-
-def _bits(flags: str | None) -> tuple[int, ...]:
-    value = int(flags, 16) if flags else 0
-    return tuple(bit for bit in range(value.bit_length()) if value >> bit & 1)
 
 
 def _is_csv(path: Path) -> bool:

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from marketstream.contracts.messages import decode_tick, encode
+from marketstream.domain.conditions import RULES
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.ports import Message
@@ -121,6 +122,32 @@ def test_only_the_newest_thousand_ticks_are_kept(writer: RedisWriter, reader: Re
         writer.write(log.add(*ticks[first : first + 700]))
 
     assert newest_ticks(reader) == ticks[-1_000:]
+
+
+def test_a_trade_that_does_not_update_the_last_price_is_in_the_list_and_not_the_latest(
+    writer: RedisWriter, reader: RedisReader
+) -> None:
+    log = Log()
+    odd_lot = make_tick(START_US + 1, price=99.0, conditions=("37",))
+    writer.write(log.add(odd_lot))
+    assert (reader.latest("IBM"), newest_ticks(reader)) == (None, [odd_lot])
+    priced = make_tick(START_US, conditions=("12", "14"))
+    writer.write(log.add(make_tick(START_US + 2, conditions=("15",)), priced))
+    assert reader.latest("IBM") == priced
+    assert len(newest_ticks(reader)) == 3
+    many = [make_tick(START_US + 10 + number, conditions=("37",)) for number in range(1_500)]
+    writer.write(log.add(make_tick(START_US + 5), *many))
+    assert reader.latest("IBM") == make_tick(START_US + 5)
+    assert newest_ticks(reader) == many[-1_000:]
+
+
+def test_every_trade_is_the_latest_where_conditions_are_not_looked_at(
+    cache: RedisSettings, reader: RedisReader
+) -> None:
+    with closing(RedisWriter(cache, TOPICS, topic_ids, RULES["all"])) as writer:
+        writer.setup()
+        writer.write(Log().add(make_tick(START_US), make_tick(START_US + 1, conditions=("37",))))
+    assert reader.latest("IBM") == make_tick(START_US + 1, conditions=("37",))
 
 
 def test_a_late_tick_finds_its_place_and_is_not_the_latest(writer: RedisWriter, reader: RedisReader) -> None:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from marketstream.domain.conditions import RULES
 from marketstream.domain.errors import StoreError, StoreUnavailableError
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
@@ -278,6 +279,20 @@ def test_a_dropped_day_can_be_written_again(
     write(writer, make_tick(OLD_DAY_US))  # which still believes the partition to be there
 
     assert reader.latest("IBM") == make_tick(OLD_DAY_US)
+
+
+def test_the_latest_tick_is_the_newest_that_updates_the_last_price(
+    writer: TimescaleWriter, reader: TimescaleReader, database: PostgresSettings
+) -> None:
+    priced = make_tick(NOW_US, conditions=("12", "41"))
+    odd_lot = make_tick(NOW_US + 1, conditions=("41", "37"))
+    write(writer, priced, odd_lot)
+    assert reader.latest("IBM") == priced
+    with closing(TimescaleReader(database, rules=RULES["all"])) as every:
+        assert every.latest("IBM") == odd_lot
+    elsewhere = make_tick(NOW_US + 2, provider="binance", conditions=("37",))
+    write(writer, elsewhere)
+    assert reader.latest("IBM") == elsewhere
 
 
 @pytest.mark.parametrize("days", [0, -5])

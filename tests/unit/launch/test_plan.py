@@ -38,7 +38,16 @@ def test_the_whole_platform_is_there_and_can_be_ordered(settings: Settings) -> N
     services = by_name(settings, REPLAY)
     start_levels(tuple(services.values()))
     expected = {"kafka", "postgres", "redis", "influxdb", "topics", "migrations", "replay", "producer", "bars"}
-    expected |= {"closer", "redis-writer", "timescale-writer", "influx-writer", "api", "dashboard", "metrics"}
+    expected |= {
+        "closer",
+        "corrector",
+        "redis-writer",
+        "timescale-writer",
+        "influx-writer",
+        "api",
+        "dashboard",
+        "metrics",
+    }
     expected |= {"indicators", "prometheus", "alertmanager", "grafana"}
     assert expected <= services.keys()
 

@@ -9,8 +9,8 @@ from closing import SECOND_US, START_US, provisional, trade
 from marketstream.contracts.messages import encode
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
-from marketstream.streaming.closing import BarCloser, Closed, ClosingRules
-from marketstream.streaming.closing_state import Symbol
+from marketstream.streaming.closing import BarCloser, ClosingRules
+from marketstream.streaming.closing_state import Closed, Symbol
 
 MINUTE = Interval.parse("1min")
 QUARTER = Interval.parse("15min")
@@ -33,7 +33,8 @@ class Street:
     def __init__(self, *intervals: Interval) -> None:
         self.intervals = intervals or (MINUTE,)
         self.remembered = Remembered()
-        self.closer = BarCloser(RULES, self.remembered)
+        self.rules = replace(RULES, longest=max(self.intervals))
+        self.closer = BarCloser(self.rules, self.remembered)
         self.now = 1_000.0
         self.trades: dict[str, list[Tick]] = {}
 
@@ -371,3 +372,84 @@ def test_the_closer_needs_no_spark() -> None:
 
     look = "import marketstream.streaming.closer, sys; sys.exit('pyspark' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", look], check=False).returncode == 0
+
+
+def odd_lot(street: Street, second: float, symbol: str = "IBM", *, in_bars: bool = True) -> None:
+    """A trade that updates no price; in a bar only where another of its window makes one."""
+    own = street.trades.setdefault(symbol, [])
+    tick = replace(trade(symbol, START_US + round(second * SECOND_US), len(own)), conditions=("37",))
+    street.closer.take_tick(symbol, encode(tick), street.now)
+    if in_bars:
+        own.append(tick)
+        street.publish(symbol)
+
+
+def test_a_trade_that_no_bar_shows_keeps_none_open() -> None:
+    street = Street()
+    street.trade(5)
+    street.now += 1
+    odd_lot(street, 1_000, in_bars=False)  # a quarter of an hour in which nothing else traded
+    assert street.idle(LATENESS) == []  # not silent for long enough
+    assert said(street.idle(GRACE + SOON)) == [("IBM", "1min", 0, 1, 0)]
+
+
+def test_a_trade_that_a_bar_must_show_is_waited_for_though_it_updates_no_price() -> None:
+    street = Street()
+    street.trade(5)
+    odd_lot(street, 6, in_bars=False)  # Spark is down
+    assert street.idle(3_600) == []
+    street.trades["IBM"].append(replace(trade("IBM", START_US + 6 * SECOND_US, 1), conditions=("37",)))
+    street.publish()
+    assert said(street.idle(LATENESS + GRACE + SOON)) == [("IBM", "1min", 0, 2, 0)]
+
+
+def test_a_trade_in_the_window_of_a_bar_that_is_known_only_from_the_topic_is_waited_for() -> None:
+    street = Street(QUARTER)
+    street.trades["IBM"] = [trade("IBM", START_US, 0)]
+    street.publish()
+    odd_lot(street, 6, in_bars=False)
+    assert street.idle(3_600) == []
+
+
+def test_time_goes_on_where_only_odd_lots_trade() -> None:
+    street = Street()
+    street.trade(5)
+    for second in (61, 65, 69.9):
+        odd_lot(street, second, in_bars=False)
+        street.now += 1
+        assert street.closer.passed(street.now) == []
+    odd_lot(street, 70, in_bars=False)
+    assert street.closer.passed(street.now) == []  # what is under way may still come
+    finals = [final.bar for final in street.closer.passed(street.now + SETTLE + SOON)]
+    assert said(finals) == [("IBM", "1min", 0, 1, 0)]
+
+
+def test_odd_lots_end_no_bar_of_which_spark_still_has_a_trade_in_hand() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(50, reaches_spark=False)
+    odd_lot(street, 300, in_bars=False)
+    street.now += 1
+    assert street.closer.passed(street.now) + street.closer.passed(street.now + 60) == []
+    street.publish()
+    assert street.closer.passed(street.now) == []
+    assert said([final.bar for final in street.closer.passed(street.now + 60)]) == [("IBM", "1min", 0, 2, 0)]
+
+
+def test_what_odd_lots_have_told_survives_a_restart() -> None:
+    street = Street()
+    street.trade(5)
+    odd_lot(street, 6, in_bars=False)
+    odd_lot(street, 300, in_bars=False)
+    assert street.closer.passed(street.now) + street.closer.passed(street.now + 60) == []
+    (state,) = [symbol.dump() for _, symbol in street.closer.changed()]
+    assert state == Symbol.load(state, 0.0).dump()
+    street.closer = BarCloser(street.rules, street.remembered)
+    street.closer.restore("IBM", Symbol.load(state, street.now))
+    assert (
+        street.closer.passed(street.now) + street.closer.passed(street.now + 60) == []
+    )  # the first minute's lacks one
+    street.trades["IBM"].append(trade("IBM", START_US + 6 * SECOND_US, 1))
+    street.publish()
+    assert street.closer.passed(street.now) == []
+    assert said([final.bar for final in street.closer.passed(street.now + 60)]) == [("IBM", "1min", 0, 2, 0)]

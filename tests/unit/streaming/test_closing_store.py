@@ -8,8 +8,7 @@ import pytest
 
 from marketstream.domain.errors import StreamingError
 from marketstream.streaming import closing_store
-from marketstream.streaming.closing import Closed
-from marketstream.streaming.closing_state import OpenBar, Series, Symbol
+from marketstream.streaming.closing_state import Closed, OpenBar, Seen, Series, Symbol
 from marketstream.streaming.closing_store import ClosingStore
 
 TOPICS = {"tick_data": "t1", "aggregated_data_1min": "m1", "aggregated_data_5min": "f1"}
@@ -37,7 +36,7 @@ def symbol() -> Symbol:
     for interval in ("1min", "5min"):
         series = made.series[interval] = Series()
         series.newest_us = 70
-        series.open[60] = OpenBar(b'{"symbol":"\xc3\xa9"}', 3, 120, 2)
+        series.open[60] = OpenBar(b'{"symbol":"\xc3\xa9"}', Seen(3, 1), 120, 2)
     return made
 
 
@@ -47,13 +46,13 @@ def reopened(store: ClosingStore, path: Path) -> ClosingStore:
 
 
 def test_what_was_saved_is_there_after_a_restart(store: ClosingStore, path: Path) -> None:
-    store.put(KEY, Closed(4, 0))
-    store.put(KEY, Closed(5, 1))
+    store.put(KEY, Closed(Seen(4), 0))
+    store.put(KEY, Closed(Seen(5), 1))
     store.save([("IBM", symbol())], POSITIONS)
-    store.put(OTHER, Closed(1, 0))  # not saved
+    store.put(OTHER, Closed(Seen(1), 0))  # not saved
     again = reopened(store, path)
     assert again.adopt(TOPICS) == POSITIONS
-    assert again.get(KEY) == (5, 1)
+    assert again.get(KEY) == Closed(Seen(5), 1)
     assert again.get(OTHER) is None
     ((name, found),) = again.symbols(9.0)
     assert (name, found.arrived_at, found.dump()) == ("IBM", 9.0, symbol().dump())
@@ -63,26 +62,26 @@ def test_what_was_saved_is_there_after_a_restart(store: ClosingStore, path: Path
 
 def test_a_closed_bar_is_known_before_and_after_it_is_saved(store: ClosingStore) -> None:
     assert store.get(KEY) is None
-    store.put(KEY, Closed(4, 0))
-    assert store.get(KEY) == (4, 0)
+    store.put(KEY, Closed(Seen(4), 0))
+    assert store.get(KEY) == Closed(Seen(4), 0)
     store.save([], {})
-    assert store.get(KEY) == (4, 0)
-    store.put(KEY, Closed(6, 1))
-    assert store.get(KEY) == (6, 1)
+    assert store.get(KEY) == Closed(Seen(4), 0)
+    store.put(KEY, Closed(Seen(6), 1))
+    assert store.get(KEY) == Closed(Seen(6), 1)
 
 
 def test_more_closed_bars_than_memory_holds(store: ClosingStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closing_store, "_CACHED", 10)
     for number in range(35):
-        store.put(("IBM", "1min", number), Closed(number + 1, 0))
+        store.put(("IBM", "1min", number), Closed(Seen(number + 1), 0))
         if number % 4 == 0:
             store.save([], {})
     assert [store.get(("IBM", "1min", number)) for number in range(35)] == [(number + 1, 0) for number in range(35)]
 
 
 def test_a_topic_made_anew_begins_anew(store: ClosingStore, path: Path) -> None:
-    store.put(KEY, Closed(4, 0))
-    store.put(OTHER, Closed(1, 0))
+    store.put(KEY, Closed(Seen(4), 0))
+    store.put(OTHER, Closed(Seen(1), 0))
     store.save([("IBM", symbol())], POSITIONS)
     again = reopened(store, path)
     assert again.adopt({**TOPICS, "aggregated_data_1min": "m2"}) == {
@@ -104,13 +103,13 @@ def test_a_topic_made_anew_begins_anew(store: ClosingStore, path: Path) -> None:
 def test_an_interval_left_out_for_a_while_is_read_afresh_and_its_closed_bars_stay(
     store: ClosingStore, path: Path
 ) -> None:
-    store.put(OTHER, Closed(1, 0))
+    store.put(OTHER, Closed(Seen(1), 0))
     store.save([("IBM", symbol())], POSITIONS)
     again = reopened(store, path)
     again.adopt({topic: identity for topic, identity in TOPICS.items() if topic != "aggregated_data_5min"})
     third = reopened(again, path)
     assert ("aggregated_data_5min", 0) not in third.adopt(TOPICS)
-    assert third.get(OTHER) == (1, 0)
+    assert third.get(OTHER) == Closed(Seen(1), 0)
     ((_, found),) = third.symbols(9.0)
     assert found.series.keys() == {"1min"}
     third.close()
@@ -120,11 +119,11 @@ def test_bars_closed_long_ago_are_forgotten(store: ClosingStore, monkeypatch: py
     now = 1_700_000_000.0
     monkeypatch.setattr(closing_store.time, "time", lambda: now)
     monkeypatch.setattr(closing_store, "_CACHED", 0)
-    store.put(KEY, Closed(4, 0))
+    store.put(KEY, Closed(Seen(4), 0))
     store.save([], {})
     now += 8 * 86_400
     store.save([], {})
-    assert store.get(KEY) == (4, 0)
+    assert store.get(KEY) == Closed(Seen(4), 0)
     now += 86_400
     store.save([], {})
     assert store.get(KEY) is None

@@ -19,7 +19,7 @@ def all_trades(recorded: RecordedTrades) -> list[MarketTrade]:
 
 
 def trade(symbol: str, time_us: int, sequence: int, *, size: float = 1.0) -> MarketTrade:
-    return MarketTrade(symbol, 10.25, size, time_us, "N", "buy", str(sequence), sequence, (1, 5))
+    return MarketTrade(symbol, 10.25, size, time_us, "N", "buy", str(sequence), sequence, (14, 41))
 
 
 def test_reads_the_columns_of_a_recording(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_reads_the_columns_of_a_recording(tmp_path: Path) -> None:
         gzip.compress((HEADER + "1381132800614000,BAC,13.94,500,P,20002020,0,0\n1,IBM,2,0.5,,,1,0\n").encode())
     )
     ibm, bac = all_trades(read_trades(path))
-    assert bac == MarketTrade("BAC", 13.94, 500.0, 1_381_132_800_614_000, "P", None, "1", 1, (5, 13, 29))
+    assert bac == MarketTrade("BAC", 13.94, 500.0, 1_381_132_800_614_000, "P", None, "1", 1, (12, 14, 41))
     assert ibm == MarketTrade("IBM", 2.0, 0.5, 1, None, None, "1", 1, ())
 
 
@@ -46,6 +46,25 @@ def test_merges_by_time_keeps_each_symbols_sequence_and_replays_late_trades_late
     given = [trade("B", 20, 1), trade("A", 30, 2), trade("A", 10, 3), trade("A", 10, 1), trade("B", 25, 2)]
     replayed = [(each.symbol, each.sequence) for each in all_trades(RecordedTrades.of(given))]
     assert replayed == [("A", 1), ("B", 1), ("B", 2), ("A", 2), ("A", 3)]
+
+
+def test_flags_are_sent_as_the_numbers_of_the_conditions_they_stand_for(tmp_path: Path) -> None:
+    path = tmp_path / "trades.csv"
+    flags = ["1", "4800", "6004", "20100200", "80000000", "40000000"]
+    path.write_text(HEADER + "".join(f"{n},A,1,1,N,{each},0,{n}\n" for n, each in enumerate(flags)))
+    conditions = [each.conditions for each in all_trades(read_trades(path))]
+    assert conditions == [(0,), (32,), (13, 20), (2, 10, 41), (37,), ()]
+
+
+def test_a_condition_without_a_flag_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="sale condition 53"):
+        write_trades(tmp_path / "trades.csv", [trade("A", 1, 1)._replace(conditions=(53,))])
+
+
+@pytest.mark.parametrize("number", [0, 2, 7, 13, 32, 12, 30, 37, 15])
+def test_a_condition_survives_a_file(tmp_path: Path, number: int) -> None:
+    write_trades(tmp_path / "trades.csv", [trade("A", 1, 1)._replace(conditions=(number,))])
+    assert [each.conditions for each in all_trades(read_trades(tmp_path / "trades.csv"))] == [(number,)]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".csv.gz", ".parquet"])

@@ -79,13 +79,13 @@ def market_router(market_data: MarketData) -> APIRouter:
 
     @router.get("/ticks/{symbol}", summary="Ticks", responses=problem_responses(404, 422, 503))
     def ticks(symbol: Symbol, start: Start = None, end: End = None, limit: Limit = 100) -> TicksAnswer:
-        """The newest trades in `[start, end)`; without a range, the newest ever."""
+        """The newest trades in `[start, end)`; without a range, the newest ever. `cancelled` names those taken back."""
         symbol = symbol.upper()
         start_us, end_us = parse_range(start, end)
         answer = market_data.ticks(symbol, start_us=start_us, end_us=end_us, limit=limit)
         if not answer.data:
             check_known(symbol)
-        return TicksAnswer.of(symbol, answer)
+        return TicksAnswer.of(symbol, answer, market_data.cancelled(answer.data))
 
     @router.get("/aggregated/{symbol}", summary="Bars", responses=problem_responses(404, 422, 503))
     def aggregated(

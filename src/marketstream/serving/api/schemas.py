@@ -52,6 +52,7 @@ BAR_EXAMPLE: dict[str, Any] = {
     "final": False,
     "revision": 0,
     "provider": None,
+    "cancelled": 0,
 }
 INDICATORS_EXAMPLE: dict[str, Any] = {
     **{name: BAR_EXAMPLE[name] for name in Indicators.__slots__ if name in BAR_EXAMPLE},
@@ -107,21 +108,44 @@ class QuoteAnswer(Origin):
         return cls(symbol=symbol, quote=quote, **_origin(answer))
 
 
+class TradeKey(BaseModel):
+    """Names one of an answer's trades."""
+
+    model_config = ConfigDict(frozen=True)
+
+    provider: str
+    trade_id: str
+
+
 class TicksAnswer(Origin):
     """Ticks of a symbol, oldest first."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {**_ORIGIN_EXAMPLE, "symbol": "BTCUSDT", "count": 1, "ticks": [TICK_EXAMPLE]}}
+        json_schema_extra={
+            "example": {
+                **_ORIGIN_EXAMPLE,
+                "symbol": "BTCUSDT",
+                "count": 1,
+                "ticks": [TICK_EXAMPLE],
+                "cancelled": [],
+            }
+        }
     )
 
     symbol: str
     count: int
     ticks: list[Tick]
+    cancelled: list[TradeKey] | None = Field(
+        description="Those of the ticks that were taken back, and are in no bar; null while the database is away"
+    )
 
     @classmethod
-    def of(cls, symbol: str, answer: Answer[list[Tick]]) -> Self:
+    def of(cls, symbol: str, answer: Answer[list[Tick]], cancelled: list[Tick] | None) -> Self:
         """Makes the body."""
-        return cls(symbol=symbol, count=len(answer.data), ticks=answer.data, **_origin(answer))
+        keys: list[TradeKey] | None = None
+        if cancelled is not None:
+            keys = [TradeKey(provider=tick.provider, trade_id=tick.trade_id) for tick in cancelled]
+        return cls(symbol=symbol, count=len(answer.data), ticks=answer.data, cancelled=keys, **_origin(answer))
 
 
 class BarsAnswer(Origin):

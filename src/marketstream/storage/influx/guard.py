@@ -8,7 +8,8 @@ from marketstream.domain.indicators import Indicators
 from marketstream.domain.market import Bar
 from marketstream.storage.decoding import BarKey, Versioned
 
-Version = tuple[bool, int, bool, int]  # `Bar.version` without the start: (made here, trades, final, revision)
+# `Bar.version` without the start: (made here, trades seen, of these taken out, final, revision).
+Version = tuple[bool, int, int, bool, int]
 Lookup = Callable[[Collection[BarKey]], Mapping[BarKey, Version]]
 
 

@@ -28,13 +28,14 @@ def bar_line(bar: Bar) -> str:
     """One version of a bar at its start: tags symbol and interval, fields of the numbers and of the version.
 
     The provider is a field, empty for a bar made here, and no tag: a tag would make it a second point beside the one
-    that replaces it. A vwap that isn't known is no field.
+    that replaces it. A vwap that isn't known is no field. `cancelled` always is one: without it, the replaced point's
+    would stay.
     """
     vwap = "" if bar.vwap is None else f",vwap={bar.vwap!r}"
     return (
         f"{measurements.BARS},interval={_tag(bar.interval)},symbol={_tag(bar.symbol)}"
-        f" close={bar.close!r},final={'true' if bar.final else 'false'},high={bar.high!r},low={bar.low!r}"
-        f",open={bar.open!r},provider={_text(bar.provider or '')},revision={bar.revision}i"
+        f" cancelled={bar.cancelled}i,close={bar.close!r},final={'true' if bar.final else 'false'},high={bar.high!r}"
+        f",low={bar.low!r},open={bar.open!r},provider={_text(bar.provider or '')},revision={bar.revision}i"
         f",trade_count={bar.trade_count}i,volume={bar.volume!r}{vwap} {bar.start_us * 1_000}"
     )
 
@@ -44,7 +45,7 @@ def indicators_line(indicators: Indicators) -> str:
     values = "".join(f",{name}={value!r}" for name, value in indicators.values.items())
     return (
         f"{measurements.INDICATORS},interval={_tag(indicators.interval)},symbol={_tag(indicators.symbol)}"
-        f" close={indicators.close!r},final={'true' if indicators.final else 'false'}"
+        f" cancelled={indicators.cancelled}i,close={indicators.close!r},final={'true' if indicators.final else 'false'}"
         f",provider={_text(indicators.provider or '')},revision={indicators.revision}i"
         f",trade_count={indicators.trade_count}i{values} {indicators.start_us * 1_000}"
     )

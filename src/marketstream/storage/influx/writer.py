@@ -41,6 +41,7 @@ _DAY_SECONDS = 86_400
 _DAY_US = _DAY_SECONDS * 1_000_000
 _MARGIN_US = 60 * 1_000_000  # what is about to expire is left out too, before a slow request makes it late
 _NOT_CONNECTED = "not connected; call setup first"
+_VERSION_FIELDS = ("trade_count", "cancelled", "final", "revision", "provider")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -148,13 +149,14 @@ class InfluxWriter:
 
     def _versions_query(self, measurement: str, interval: str, first_us: int, last_us: int) -> str:
         start, stop = first_us * 1_000, last_us * 1_000 + 1
+        fields = ", ".join(map(_flux_text, _VERSION_FIELDS))
         return f"""
             from(bucket: {_flux_text(self._settings.bucket)})
               |> range(start: time(v: {start}), stop: time(v: {stop}))
               |> filter(fn: (r) => r._measurement == "{measurement}" and r.interval == {_flux_text(interval)})
-              |> filter(fn: (r) => contains(value: r._field, set: ["trade_count", "final", "revision", "provider"]))
+              |> filter(fn: (r) => contains(value: r._field, set: [{fields}]))
               |> pivot(rowKey: ["_time"], columnKey: ["_field"], valueColumn: "_value")
-              |> keep(columns: ["_time", "symbol", "interval", "trade_count", "final", "revision", "provider"])
+              |> keep(columns: ["_time", "symbol", "interval", {fields}])
         """
 
     @contextmanager
@@ -183,7 +185,9 @@ def _version(record: Any) -> tuple[BarKey, Version]:
     start_us = (record.get_time() - _EPOCH) // timedelta(microseconds=1)
     key = (record["symbol"], record["interval"], start_us)
     made_here = not record.values.get("provider")  # points from before providers' bars came have none
-    return key, (made_here, record["trade_count"] if made_here else 0, record["final"], record["revision"])
+    cancelled = record.values.get("cancelled") or 0  # nor have those from before trades were taken out
+    seen = record["trade_count"] + cancelled if made_here else 0
+    return key, (made_here, seen, cancelled, record["final"], record["revision"])
 
 
 def _latency_lines(decoded: Decoded, now_us: int) -> Iterator[str]:

@@ -5,8 +5,8 @@
 -- ARGV  positions, symbols, bars, quotes, indicators, ticks kept, seconds of latest price, of message count, of bars,
 --       of quotes, of indicators;
 --       per position: partition, offset applied before ('' for none), offset applied after;
---       per symbol: ticks in the batch, how many of them follow, those oldest first; per bar: its message;
---       per quote: its message; per indicators: their interval, their message
+--       per symbol: ticks in the batch, how many of them follow, which of these has the latest price (0 for none),
+--       those oldest first; per bar: its message; per quote: its message; per indicators: their interval, their message
 -- Returns 1, or 0 where somebody else has moved an applied offset meanwhile (then nothing was done).
 --
 -- Stored messages are the platform's own compact JSON, in which a quote inside a text is always escaped: a pattern with
@@ -64,16 +64,19 @@ local function final(bar)
   return string.find(bar, '"final":true', 1, true) and 1 or 0
 end
 
--- What orders bars of one key before their revisions: start, made here or by a provider, trades if made here, final.
+-- What orders bars of one key before their revisions: start, made here or by a provider, and if made here, trades seen
+-- and how many of these were taken out; final.
 local function bar_order(bar)
   local made_here = not string.find(bar, '"provider":%s*"')
-  return { field(bar, 'start_us'), made_here and 1 or 0, made_here and field(bar, 'trade_count') or 0, final(bar) }
+  local cancelled = math.max(field(bar, 'cancelled'), 0)
+  local seen = made_here and field(bar, 'trade_count') + cancelled or 0
+  return { field(bar, 'start_us'), made_here and 1 or 0, seen, cancelled, final(bar) }
 end
 
 -- Whether bar a is a newer one, or a newer version of the same, than bar b; indicators tell it as their bar does.
 local function newer_bar(a, b)
   local a_order, b_order = bar_order(a), bar_order(b)
-  for index = 1, 4 do
+  for index = 1, 5 do
     if a_order[index] ~= b_order[index] then
       return a_order[index] > b_order[index]
     end
@@ -129,14 +132,14 @@ end
 
 for _ = 1, symbols do
   local ticks_key, latest_key, count_key = take_key(), take_key(), take_key()
-  local count, kept = take_number(), take_number()
+  local count, kept, priced = take_number(), take_number(), take_number()
   local new = {}
   for index = 1, kept do
     new[index] = take()
   end
   local latest = redis.call('GET', latest_key)
-  if not latest or not before(new[kept], latest) then
-    redis.call('SET', latest_key, new[kept], 'EX', latest_seconds)
+  if priced > 0 and (not latest or not before(new[priced], latest)) then
+    redis.call('SET', latest_key, new[priced], 'EX', latest_seconds)
   end
   merge(ticks_key, new)
   if redis.call('INCRBY', count_key, count) == count then

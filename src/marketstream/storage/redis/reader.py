@@ -64,7 +64,7 @@ class RedisReader:
         if value is None or limit < 1:
             return []
         bar = decode_bar(value)
-        return [bar] if _inside(bar.start_us, start_us, end_us) else []
+        return [bar] if _inside(bar.start_us, start_us, end_us) and not bar.void else []
 
     def indicators(
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int

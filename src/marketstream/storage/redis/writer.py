@@ -6,7 +6,8 @@ Writes: `latest_price:{symbol}`, `ticks:{symbol}`, `message_count:{symbol}`, `ag
 keys above.
 
 One script applies a whole batch and its offsets at once, so a message counts exactly once, whoever dies when. Newest is
-by event time: a late tick finds its place in the list and never replaces a newer price. Offsets belong to a topic's
+by event time: a late tick finds its place in the list and never replaces a newer price; nor does one whose conditions
+don't let it update the last price, which is in the list all the same. Offsets belong to a topic's
 identity at the broker; a topic that was deleted and made again starts afresh.
 """
 
@@ -18,6 +19,7 @@ from redis import Redis
 
 from marketstream.contracts import cache_keys
 from marketstream.contracts.messages import encode
+from marketstream.domain.conditions import CONSOLIDATED, TradeRules
 from marketstream.domain.errors import BusError, StoreUnavailableError
 from marketstream.domain.market import Quote, Tick
 from marketstream.observability import metrics
@@ -47,12 +49,20 @@ class RedisWriter:
         settings: Where Redis is.
         topics: The topics that will come.
         topic_ids: Asks the broker for the identity of topics; may raise `BusError`.
+        rules: Which trades update the latest price.
     """
 
     name = "redis-writer"
 
-    def __init__(self, settings: RedisSettings, topics: Sequence[str], topic_ids: TopicIds) -> None:
+    def __init__(
+        self,
+        settings: RedisSettings,
+        topics: Sequence[str],
+        topic_ids: TopicIds,
+        rules: TradeRules = CONSOLIDATED,
+    ) -> None:
         self._settings = settings
+        self._rules = rules
         self._topics = tuple(topics)
         self._topic_ids = topic_ids
         self._client: Redis | None = None
@@ -130,7 +140,7 @@ class RedisWriter:
     def _applied_at_once(self, fresh: Sequence[Message]) -> bool:
         decoded = decode(fresh)
         positions = {(message.topic, message.partition): message.offset for message in fresh}
-        keys, arguments = _script_input(decoded, positions, self._applied)
+        keys, arguments = _script_input(decoded, positions, self._applied, self._rules)
         with redis_errors(self._settings):
             done: int = self._apply(keys=keys, args=arguments)
         if done:
@@ -143,7 +153,10 @@ def _applied_key(topic: str) -> str:
 
 
 def _script_input(
-    decoded: Decoded, positions: Mapping[tuple[str, int], int], applied: Mapping[tuple[str, int], int]
+    decoded: Decoded,
+    positions: Mapping[tuple[str, int], int],
+    applied: Mapping[tuple[str, int], int],
+    rules: TradeRules,
 ) -> tuple[list[str], list[str | bytes | int]]:
     """Lays a batch out as the script's header describes."""
     ticks = _by_symbol(decoded)
@@ -161,8 +174,8 @@ def _script_input(
     for position, offset in positions.items():
         arguments += (position[1], applied.get(position, ""), offset)
     for symbol_ticks in ticks.values():
-        kept = symbol_ticks[-cache_keys.TICKS_KEPT :]
-        arguments += (len(symbol_ticks), len(kept), *map(encode, kept))
+        kept, latest = _kept(symbol_ticks, rules)
+        arguments += (len(symbol_ticks), len(kept), latest, *map(encode, kept))
     arguments += map(encode, bars.values())
     arguments += map(encode, quotes.values())
     for (_, interval), message in indicators.items():
@@ -178,6 +191,17 @@ def _by_symbol(decoded: Decoded) -> dict[str, list[Tick]]:
     for symbol_ticks in ticks.values():
         symbol_ticks.sort(key=lambda tick: tick.order)
     return ticks
+
+
+def _kept(ticks: list[Tick], rules: TradeRules) -> tuple[list[Tick], int]:
+    """The newest ticks, and which of them, from 1, is the newest that updates the last price; 0 for none."""
+    kept = ticks[-cache_keys.TICKS_KEPT :]
+    for place in range(len(ticks), 0, -1):
+        tick = ticks[place - 1]
+        if not tick.conditions or rules.updates(tick.provider, tick.conditions).last:
+            older = len(ticks) - len(kept)
+            return (kept, place - older) if place > older else ([tick, *kept], 1)
+    return kept, 0
 
 
 def _newest_start(bars: Mapping[BarKey, Versioned]) -> dict[tuple[str, str], Versioned]:

@@ -34,7 +34,8 @@ create temporary table if not exists incoming_bars (
   last_received_time_us bigint           not null,
   final                 boolean          not null,
   revision              bigint           not null,
-  provider              text
+  provider              text,
+  cancelled             bigint           not null
 ) on commit delete rows
 
 -- name: create_incoming_indicators
@@ -50,7 +51,8 @@ create temporary table if not exists incoming_indicators (
   last_event_time_us    bigint           not null,
   last_received_time_us bigint           not null,
   "values"              jsonb            not null,
-  provider              text
+  provider              text,
+  cancelled             bigint           not null
 ) on commit delete rows
 
 -- name: copy_ticks
@@ -77,7 +79,7 @@ on conflict do nothing
 -- name: upsert_bars
 insert into aggregated_data as stored (
   symbol, "interval", start_time, end_time, open, high, low, close, volume, vwap, trade_count,
-  last_event_time, last_received_time, final, revision, provider
+  last_event_time, last_received_time, final, revision, provider, cancelled
 )
 select
   symbol,
@@ -89,7 +91,8 @@ select
   timestamptz 'epoch' + last_received_time_us * interval '1 microsecond',
   final,
   revision,
-  provider
+  provider,
+  cancelled
 from incoming_bars
 on conflict (symbol, "interval", start_time) do update set
   end_time = excluded.end_time,
@@ -104,15 +107,18 @@ on conflict (symbol, "interval", start_time) do update set
   last_received_time = excluded.last_received_time,
   final = excluded.final,
   revision = excluded.revision,
-  provider = excluded.provider
+  provider = excluded.provider,
+  cancelled = excluded.cancelled
 where (
   excluded.provider is null,
-  case when excluded.provider is null then excluded.trade_count else 0 end,
+  case when excluded.provider is null then excluded.trade_count + coalesce(excluded.cancelled, 0) else 0 end,
+  coalesce(excluded.cancelled, 0),
   excluded.final,
   excluded.revision
 ) > (
   stored.provider is null,
-  case when stored.provider is null then stored.trade_count else 0 end,
+  case when stored.provider is null then stored.trade_count + coalesce(stored.cancelled, 0) else 0 end,
+  coalesce(stored.cancelled, 0),
   stored.final,
   stored.revision
 )
@@ -121,7 +127,7 @@ where (
 -- The same version again counts: it may have been corrected.
 insert into technical_indicators as stored (
   symbol, "interval", start_time, end_time, final, revision, trade_count, close,
-  last_event_time, last_received_time, "values", provider
+  last_event_time, last_received_time, "values", provider, cancelled
 )
 select
   symbol,
@@ -132,7 +138,8 @@ select
   timestamptz 'epoch' + last_event_time_us * interval '1 microsecond',
   timestamptz 'epoch' + last_received_time_us * interval '1 microsecond',
   "values",
-  provider
+  provider,
+  cancelled
 from incoming_indicators
 on conflict (symbol, "interval", start_time) do update set
   end_time = excluded.end_time,
@@ -143,18 +150,58 @@ on conflict (symbol, "interval", start_time) do update set
   last_event_time = excluded.last_event_time,
   last_received_time = excluded.last_received_time,
   "values" = excluded."values",
-  provider = excluded.provider
+  provider = excluded.provider,
+  cancelled = excluded.cancelled
 where (
   excluded.provider is null,
-  case when excluded.provider is null then excluded.trade_count else 0 end,
+  case when excluded.provider is null then excluded.trade_count + coalesce(excluded.cancelled, 0) else 0 end,
+  coalesce(excluded.cancelled, 0),
   excluded.final,
   excluded.revision
 ) >= (
   stored.provider is null,
-  case when stored.provider is null then stored.trade_count else 0 end,
+  case when stored.provider is null then stored.trade_count + coalesce(stored.cancelled, 0) else 0 end,
+  coalesce(stored.cancelled, 0),
   stored.final,
   stored.revision
 )
+
+-- name: insert_cancel
+insert into trade_cancels (symbol, event_time, provider, trade_id, price, size, received_time, asset_class)
+values (
+  %(symbol)s,
+  timestamptz 'epoch' + %(event_time_us)s * interval '1 microsecond',
+  %(provider)s, %(trade_id)s, %(price)s, %(size)s,
+  timestamptz 'epoch' + %(received_time_us)s * interval '1 microsecond',
+  %(asset_class)s
+)
+on conflict do nothing
+
+-- name: match_cancels
+-- Gives each cancel that has no trade yet the one it means, by its id, else the first that is equal in what it repeats.
+-- A cancel whose trade has not come within a day is left alone.
+with found as (
+  select c.symbol, c.event_time, c.provider, c.trade_id, c.price, c.size, c.received_time, t.trade_id as matched_id
+  from trade_cancels c, lateral (
+    select t.trade_id from tick_data t
+    where t.symbol = c.symbol and t.event_time = c.event_time and t.provider = c.provider
+      and t.cancelled_time is null
+      and case when c.trade_id <> '' then t.trade_id = c.trade_id else t.price = c.price and t.size = c.size end
+    order by t.sequence, t.trade_id
+    limit 1
+  ) t
+  where c.matched_id is null and c.stored_time > now() - interval '1 day'
+), marked as (
+  update tick_data t
+  set cancelled_time = f.received_time
+  from found f
+  where t.symbol = f.symbol and t.event_time = f.event_time and t.provider = f.provider and t.trade_id = f.matched_id
+)
+update trade_cancels c
+set matched_id = f.matched_id
+from found f
+where (c.symbol, c.event_time, c.provider, c.trade_id, c.price, c.size)
+  = (f.symbol, f.event_time, f.provider, f.trade_id, f.price, f.size)
 
 -- name: upsert_feed
 -- A repeated status leaves what happened last as it is; an event that says nothing of the role leaves that.
@@ -246,6 +293,20 @@ from tick_data
 where event_time >= %(start)s and event_time < %(end)s
   and (cardinality(%(symbols)s::text[]) = 0 or symbol = any(%(symbols)s::text[]))
 
+-- name: latest_tick
+select
+  symbol,
+  (extract(epoch from event_time) * 1000000)::bigint,
+  (extract(epoch from received_time) * 1000000)::bigint,
+  price, size, provider, trade_id, sequence, exchange, side, asset_class, conditions
+from tick_data t
+where symbol = %(symbol)s and cancelled_time is null and not exists (
+  select from unnest(%(providers)s::text[], %(codes)s::text[]) as held_back (provider, code)
+  where held_back.provider = t.provider and held_back.code = any(t.conditions)
+)
+order by event_time desc, sequence desc, provider desc, trade_id desc
+limit 1
+
 -- name: bars
 select
   symbol,
@@ -257,9 +318,11 @@ select
   (extract(epoch from last_received_time) * 1000000)::bigint,
   final,
   revision,
-  provider
+  provider,
+  coalesce(cancelled, 0)
 from aggregated_data
 where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
+  and (provider is not null or trade_count > 0)
 order by start_time desc
 limit %(limit)s
 
@@ -273,7 +336,8 @@ select
   (extract(epoch from last_event_time) * 1000000)::bigint,
   (extract(epoch from last_received_time) * 1000000)::bigint,
   "values",
-  provider
+  provider,
+  coalesce(cancelled, 0)
 from technical_indicators
 where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
 order by start_time desc
@@ -284,6 +348,55 @@ select trade_id
 from tick_data
 where symbol = %(symbol)s and event_time >= %(start)s and event_time < %(end)s
   and provider = %(provider)s and trade_id = any(%(trade_ids)s)
+
+-- name: cancelled_trades
+select provider, matched_id
+from trade_cancels
+where symbol = %(symbol)s and event_time >= %(start)s and event_time < %(end)s and matched_id is not null
+
+-- name: bars_to_correct
+-- Final bars that still hold trades which were taken back not before %(since)s.
+select
+  b.symbol,
+  b."interval",
+  (extract(epoch from b.start_time) * 1000000)::bigint,
+  (extract(epoch from b.end_time) * 1000000)::bigint,
+  b.open, b.high, b.low, b.close, b.volume, b.vwap, b.trade_count,
+  (extract(epoch from b.last_event_time) * 1000000)::bigint,
+  (extract(epoch from b.last_received_time) * 1000000)::bigint,
+  b.final,
+  b.revision,
+  b.provider,
+  coalesce(b.cancelled, 0)
+from (
+  select distinct
+    c.symbol,
+    i.name,
+    timestamptz 'epoch' + (us - us %% i.length_us) * interval '1 microsecond' as start_time
+  from trade_cancels c
+  cross join lateral (select (extract(epoch from c.event_time) * 1000000)::bigint as us) as moment
+  cross join unnest(%(names)s::text[], %(lengths_us)s::bigint[]) as i (name, length_us)
+  where c.matched_id is not null and c.stored_time >= %(since)s
+) as w
+join aggregated_data b on b.symbol = w.symbol and b."interval" = w.name and b.start_time = w.start_time
+where b.provider is null and b.final and coalesce(b.cancelled, 0) < (
+  select count(*) from trade_cancels x
+  where x.symbol = b.symbol and x.event_time >= b.start_time and x.event_time < b.end_time and x.matched_id is not null
+)
+order by b.end_time
+
+-- name: trades_of_bar
+select
+  symbol,
+  (extract(epoch from event_time) * 1000000)::bigint,
+  (extract(epoch from received_time) * 1000000)::bigint,
+  price, size, provider, trade_id, sequence, exchange, side, asset_class, conditions,
+  cancelled_time is not null
+from tick_data
+where symbol = %(symbol)s and event_time >= %(start)s and event_time < %(end)s
+
+-- name: unmatched_cancels
+select count(*) from trade_cancels where matched_id is null
 
 -- name: symbols
 -- Hops along the keys from symbol to symbol, rather than past every row.

@@ -1,10 +1,11 @@
 """Reads ticks, bars and indicators back from PostgreSQL.
 
-Reads: `tick_data`, `aggregated_data`, `technical_indicators` (tables).
+Reads: `tick_data`, `trade_cancels`, `aggregated_data`, `technical_indicators` (tables).
 """
 
 from typing import Any
 
+from marketstream.domain.conditions import CONSOLIDATED, TradeRules
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
@@ -20,20 +21,34 @@ class TimescaleReader:
         settings: Where PostgreSQL is.
         pool_size: Connections at most.
         statement_seconds: Longest a query, or the wait for a connection, may take.
+        rules: Which trades update the latest price.
     """
 
-    def __init__(self, settings: PostgresSettings, *, pool_size: int = 8, statement_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        settings: PostgresSettings,
+        *,
+        pool_size: int = 8,
+        statement_seconds: float = 10.0,
+        rules: TradeRules = CONSOLIDATED,
+    ) -> None:
+        self._held_back = _pairs(rules)
         self._session = ReaderSession(settings, pool_size=pool_size, statement_seconds=statement_seconds)
 
     def latest(self, symbol: str) -> Tick | None:
-        """The symbol's newest tick."""
-        ticks = self.ticks(symbol, start_us=None, end_us=None, limit=1)
-        return ticks[0] if ticks else None
+        """The symbol's newest tick that updates the last price."""
+        rows = self._session.rows("latest_tick", {"symbol": symbol, **self._held_back})
+        return tick_of(rows[0]) if rows else None
 
     def ticks(self, symbol: str, *, start_us: int | None, end_us: int | None, limit: int) -> list[Tick]:
         """The newest `limit` ticks in the range, oldest first."""
         parameters = {"symbol": symbol, **time_range(start_us, end_us), "limit": max(limit, 0)}
         return [tick_of(row) for row in reversed(self._session.rows("ticks", parameters))]
+
+    def cancelled(self, symbol: str, *, start_us: int, end_us: int) -> set[tuple[str, str]]:
+        """(Provider, id) of the trades in the range that were taken back."""
+        rows = self._session.rows("cancelled_trades", {"symbol": symbol, **time_range(start_us, end_us)})
+        return {(provider, trade_id) for provider, trade_id in rows}
 
     def bars(
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
@@ -64,6 +79,13 @@ class TimescaleReader:
     def close(self) -> None:
         """Disconnects."""
         self._session.close()
+
+
+def _pairs(rules: TradeRules) -> dict[str, Any]:
+    """Providers and codes, side by side, that keep a trade from updating the last price."""
+    held_back = rules.held_back("last").items()
+    pairs = [(provider, code) for codes, providers in held_back for provider in providers for code in codes]
+    return {"providers": [provider for provider, _ in pairs], "codes": [code for _, code in pairs]}
 
 
 def _of_interval(

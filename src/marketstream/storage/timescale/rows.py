@@ -28,7 +28,7 @@ def bar_row(bar: Bar) -> str:
         f"\t{bar.open!r}\t{bar.high!r}\t{bar.low!r}\t{bar.close!r}\t{bar.volume!r}"
         f"\t{_NULL if bar.vwap is None else repr(bar.vwap)}\t{bar.trade_count}"
         f"\t{bar.last_event_time_us}\t{bar.last_received_time_us}\t{'t' if bar.final else 'f'}\t{bar.revision}"
-        f"\t{_text(bar.provider)}\n"
+        f"\t{_text(bar.provider)}\t{bar.cancelled}\n"
     )
 
 
@@ -38,7 +38,8 @@ def indicators_row(indicators: Indicators) -> str:
         f"{_text(indicators.symbol)}\t{_text(indicators.interval)}\t{indicators.start_us}\t{indicators.end_us}"
         f"\t{'t' if indicators.final else 'f'}\t{indicators.revision}\t{indicators.trade_count}\t{indicators.close!r}"
         f"\t{indicators.last_event_time_us}\t{indicators.last_received_time_us}"
-        f"\t{orjson.dumps(indicators.values).decode().translate(_ESCAPES)}\t{_text(indicators.provider)}\n"
+        f"\t{orjson.dumps(indicators.values).decode().translate(_ESCAPES)}\t{_text(indicators.provider)}"
+        f"\t{indicators.cancelled}\n"
     )
 
 
@@ -79,6 +80,7 @@ def bar_of(row: tuple[Any, ...]) -> Bar:
         final=row[13],
         revision=row[14],
         provider=row[15],
+        cancelled=row[16],
     )
 
 
@@ -97,6 +99,7 @@ def indicators_of(row: tuple[Any, ...]) -> Indicators:
         last_received_time_us=row[9],
         values={name: float(value) for name, value in row[10].items()},  # JSON tells 5.0 from 5 as little as it can
         provider=row[11],
+        cancelled=row[12],
     )
 
 

@@ -1,7 +1,9 @@
 """Stores every tick, the newest version of every bar and its indicators, and how the feeds are, in PostgreSQL.
 
-Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`, `feed_events` (topics).
-Writes: `tick_data`, `aggregated_data`, `technical_indicators`, `feeds`, `feed_events`, `feed_gaps` (tables).
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`, `feed_events`, `trade_cancels`
+(topics).
+Writes: `tick_data`, `aggregated_data`, `technical_indicators`, `feeds`, `feed_events`, `feed_gaps`, `trade_cancels`
+(tables).
 
 One transaction per batch: COPY into temporary tables, then an insert that skips known trades and an upsert that never
 takes a bar backwards; feed events one by one. So the same batch again, or an older one, changes nothing.
@@ -19,6 +21,7 @@ from marketstream.observability.logs import get_logger
 from marketstream.ports import Message
 from marketstream.settings import PostgresSettings
 from marketstream.storage.decoding import Decoded, decode, newest_bars, newest_indicators
+from marketstream.storage.timescale.cancels import match_cancels, store_cancels
 from marketstream.storage.timescale.connection import connect, postgres_errors
 from marketstream.storage.timescale.feeds import store_feed_events
 from marketstream.storage.timescale.queries import QUERIES
@@ -120,6 +123,9 @@ class TimescaleWriter:
                 cursor.copy_expert(QUERIES["copy_indicators"], _lines(map(indicators_row, indicators)))
                 cursor.execute(QUERIES["upsert_indicators"])
             store_feed_events(cursor, decoded.feed_events)
+            store_cancels(cursor, (cancel for _, cancel in decoded.cancels))
+            if ticks or decoded.cancels:
+                match_cancels(cursor)
 
     def _ensure_partitions(self, connection: Connection, table: str, days: Iterable[int]) -> None:
         missing = sorted(day for day in days if (table, day) not in self._known_days)

@@ -1,0 +1,26 @@
+"""Cancels as rows, and the mark on the trade that each takes back. Writes: `trade_cancels`, `tick_data` (tables)."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from psycopg2.extensions import cursor as Cursor  # noqa: N812  # a class under a lower-case name
+
+from marketstream.domain.market import Cancel
+from marketstream.storage.timescale.queries import QUERIES
+
+_FIELDS = ("symbol", "event_time_us", "provider", "price", "size", "received_time_us", "asset_class")
+
+
+def store_cancels(cursor: Cursor, cancels: Iterable[Cancel]) -> None:
+    """Stores cancels, each once."""
+    for cancel in cancels:
+        cursor.execute(QUERIES["insert_cancel"], _parameters(cancel))
+
+
+def match_cancels(cursor: Cursor) -> None:
+    """Marks the trades that cancels mean, whichever of the two came first; nothing where all have been found."""
+    cursor.execute(QUERIES["match_cancels"])
+
+
+def _parameters(cancel: Cancel) -> dict[str, Any]:
+    return {**{name: getattr(cancel, name) for name in _FIELDS}, "trade_id": cancel.trade_id or ""}
