@@ -5,7 +5,7 @@ older messages takes it back.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -129,17 +129,18 @@ def same_values(one: Bar, other: Bar) -> bool:
     return _close(one.volume, other.volume, _VOLUME_RELATIVE) and _close(*vwaps, _VWAP_RELATIVE)
 
 
-def repairs(differences: Iterable[Difference], *, drop_trades: bool) -> dict[BarKey, Bar]:
+def repairs(differences: Sequence[Difference], *, drop_trades: bool) -> dict[BarKey, Bar]:
     """The final bars to publish; a difference that this can't or may not repair has none.
 
     Args:
         differences: Of all stores.
         drop_trades: See `RebuildRequest`.
     """
+    doubted = {each.key for each in differences if each.kind in ("overfull", "unexplained") and not drop_trades}
     stored: dict[BarKey, list[Bar]] = {}
     wanted: dict[BarKey, Bar] = {}
     for each in differences:
-        if each.kind in ("overfull", "unexplained") and not drop_trades:
+        if each.key in doubted:
             continue
         wanted[each.key] = each.recomputed or _void(each.stored)
         if each.stored is not None and each.stored.provider is None:
