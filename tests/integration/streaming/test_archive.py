@@ -1,4 +1,4 @@
-"""The archive as a process of its own, on a real broker: killed in the middle again and again, no row is twice or lost."""
+"""The archive as a process of its own, on a real broker: killed again and again, no row is twice or lost."""
 
 import os
 import random
