@@ -10,10 +10,12 @@ import pytest
 
 from lakes import archive_ticks, rows_of
 from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar
 from marketstream.lake.datasets import BAR_ROWS, TICK_ROWS
-from marketstream.lake.merge import bars_of
-from marketstream.lake.places import date_of
+from marketstream.lake.merge import bars_of, bars_table
+from marketstream.lake.places import Partition, date_of
 from marketstream.lake.store import LakeStore
+from marketstream.lake.writing import write_rows
 from marketstream.ports import Message
 from marketstream.storage.timescale.history import TimescaleTickHistory
 from marketstream.storage.timescale.known import TimescaleKnownTrades
@@ -61,8 +63,13 @@ class World:
         self.lake = LakeStore.at(settings.lake_url)
         self.publisher = InMemoryPublisher()
         archive_ticks(self.lake, ticks)
+        days: dict[Partition, list[Bar]] = {}
         bars = [bar for symbol in SYMBOLS for each in INTERVALS for bar in self.bars_of(symbol, each)]
         self.write(*ticks, *bars)
+        for bar in bars:
+            days.setdefault(Partition("bars", bar.interval, date_of(bar.start_us), bar.symbol), []).append(bar)
+        for partition, inside in days.items():
+            write_rows(self.lake, BAR_ROWS, partition, bars_table(inside), 60)
 
     def bars_of(self, symbol, interval):
         own = [tick for tick in self.ticks if tick.symbol == symbol]
@@ -91,7 +98,7 @@ class World:
         """What every store's writer does with what was published, twice and backwards too."""
         found = [
             Message(each.topic, 0, number, each.key, each.value, 0)
-            for number, each in enumerate(self.publisher.published)
+            for number, each in enumerate(self.publisher.delivered)
         ]
         with closing(TimescaleWriter(self.postgres)) as writer:
             writer.setup()
@@ -118,23 +125,24 @@ def world(server_settings, schema, spark, ticks, tmp_path):
     return World(settings, spark, ticks)
 
 
-def test_a_whole_table_has_no_difference_and_the_lakes_bars_are_made(world):
-    report = world.run()
-    assert {store for store, _ in report.differences} == {"lake"}
-    assert not report.clean
-    world.run(repair=True)
-    world.apply()
-    report = world.run()
-    assert report.clean
-    assert not report.differences
+def test_whole_stores_have_no_difference(world):
+    report = world.run(repair=True)
+    assert (report.clean, report.differences, report.repaired) == (True, {}, 0)
     assert report.bars > 120
     assert world.run(source="table").clean
     world.check()
 
 
+def test_a_lake_without_bars_gets_the_tables_and_nothing_is_published(world):
+    world.lake.filesystem.delete_dir(world.lake.path("bars"))
+    report = world.run(repair=True)
+    assert {store for store, _ in report.differences} == {"lake"}
+    assert (report.clean, report.repaired) == (True, report.bars)
+    assert not world.publisher.delivered
+    assert not world.run().differences
+
+
 def test_a_damaged_table_is_told_of_and_repaired(world):
-    world.run(repair=True)
-    world.apply()
     gone = world.execute(
         "delete from aggregated_data where symbol = 'AAA' and \"interval\" = '1min' and"
         " end_time <= date_trunc('day', now()) - interval '1 day'"
@@ -160,8 +168,6 @@ def test_a_damaged_table_is_told_of_and_repaired(world):
 
 
 def test_bars_with_trades_too_many_are_repaired_only_when_told_and_no_replay_takes_that_back(world):
-    world.run(repair=True)
-    world.apply()
     overfull = [
         replace(bar, trade_count=bar.trade_count + 5, volume=bar.volume + 5)
         for bar in world.bars_of("AAA", INTERVALS[0])
@@ -186,8 +192,6 @@ def test_bars_with_trades_too_many_are_repaired_only_when_told_and_no_replay_tak
 
 
 def test_cancelled_trades_are_in_no_rebuilt_bar(world):
-    world.run(repair=True)
-    world.apply()
     taken = world.execute(
         "with taken as (update tick_data set cancelled_time = now() where symbol = 'AAA' and sequence = 30 returning *)"
         " insert into trade_cancels select symbol, event_time, provider, trade_id, price, size, received_time,"
@@ -204,8 +208,6 @@ def test_cancelled_trades_are_in_no_rebuilt_bar(world):
 
 
 def test_a_source_that_lacks_a_day_takes_nothing_away(world):
-    world.run(repair=True)
-    world.apply()
     day = date_of(MIDNIGHT_US)
     for partition in list(world.lake.partitions(TICK_ROWS, (day.isoformat(), day.isoformat()))):
         for file in world.lake.files(partition):

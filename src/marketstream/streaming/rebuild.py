@@ -13,6 +13,7 @@ from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
 
 BarKey = tuple[str, str, int]  # (symbol, interval, start_us)
+TABLE, LAKE = "aggregated_data", "lake"
 Kind = Literal["missing", "wrong", "overfull", "unexplained"]
 _EXACT = ("open", "high", "low", "close", "trade_count")
 _VOLUME_RELATIVE, _VWAP_RELATIVE = 1e-12, 1e-9  # sums of fractions depend on their order
@@ -146,6 +147,16 @@ def repairs(differences: Sequence[Difference], *, drop_trades: bool) -> dict[Bar
         if each.stored is not None and each.stored.provider is None:
             stored.setdefault(each.key, []).append(each.stored)
     return {key: outranking(bar, stored.get(key, [])) for key, bar in wanted.items()}
+
+
+def lagging_in_lake(differences: Sequence[Difference], table: Mapping[int, Bar]) -> dict[BarKey, Bar]:
+    """The table's bars that the lake has not, or in older versions, where the table is right: they need no new one."""
+    right = {each.key: table.get(each.key[2]) for each in differences}
+    for each in differences:
+        bar = right[each.key]
+        if each.store == TABLE or (bar and each.stored and each.stored.version >= bar.version):
+            right[each.key] = None
+    return {key: bar for key, bar in right.items() if bar is not None}
 
 
 def _void(bar: Bar | None) -> Bar:

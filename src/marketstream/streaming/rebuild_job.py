@@ -31,12 +31,11 @@ from marketstream.lake.writing import write_rows
 from marketstream.ports import HistoryReader, KnownTrades, Publisher, TickHistory, Writer
 from marketstream.settings import Settings
 from marketstream.streaming.bars import make_bars
-from marketstream.streaming.rebuild import Difference, RebuildRequest, Report, compare, repairs
+from marketstream.streaming.rebuild import LAKE, TABLE, RebuildRequest, Report, compare, lagging_in_lake, repairs
 from marketstream.streaming.rebuild_ticks import TickRestorer, lake_day, table_day
 from marketstream.streaming.resources import rebuild_resources
 from marketstream.streaming.session import open_session
 
-_TABLE, _LAKE = "aggregated_data", "lake"
 _TRADE = ("symbol", "provider", "trade_id")
 _FLUSH_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
@@ -149,23 +148,24 @@ class Rebuild:
         self.report.bars += len(bars)
         for interval in self._request.intervals:
             recomputed = {bar.start_us: bar for bar in bars if bar.interval == interval.name}
-            differences = compare(_TABLE, recomputed, self._in_table(day, symbol, interval))
+            in_table = self._in_table(day, symbol, interval)
+            differences = compare(TABLE, recomputed, in_table)
             if self._request.source == "lake":
                 stored = self._in_lake(Partition(BAR_ROWS.name, interval.name, day, symbol))
-                differences += compare(_LAKE, recomputed, stored)
+                differences += compare(LAKE, recomputed, stored)
             self.report.add(differences)
-            self._settle(day, differences)
-
-    def _settle(self, day: date, differences: Sequence[Difference]) -> None:
-        repaired = repairs(differences, drop_trades=self._request.drop_trades) if self._request.repair else {}
-        if repaired:
-            bars = list(repaired.values())
-            self._publish(bars)
+            repaired = repairs(differences, drop_trades=self._request.drop_trades) if self._request.repair else {}
+            lagging = lagging_in_lake(differences, in_table)
+            self._publish([bar for key, bar in repaired.items() if key not in lagging])
             if self._request.source == "lake":
-                partition = Partition(BAR_ROWS.name, bars[0].interval, day, bars[0].symbol)
-                write_rows(self._lake, BAR_ROWS, partition, bars_table(bars), self._settings.archive.file_minutes)
-        self.report.repaired += len(repaired)
-        self.report.left += len({each.key for each in differences} - repaired.keys())
+                self._write_lake(day, [lagging.get(key, bar) for key, bar in repaired.items()])
+            self.report.repaired += len(repaired)
+            self.report.left += len({each.key for each in differences} - repaired.keys())
+
+    def _write_lake(self, day: date, bars: Sequence[Bar]) -> None:
+        if bars:
+            partition = Partition(BAR_ROWS.name, bars[0].interval, day, bars[0].symbol)
+            write_rows(self._lake, BAR_ROWS, partition, bars_table(bars), self._settings.archive.file_minutes)
 
     def _in_table(self, day: date, symbol: str, interval: Interval) -> dict[int, Bar]:
         start_us = day_start_us(day)
@@ -182,6 +182,8 @@ class Rebuild:
         return within and bar.end_us <= self._closed_us
 
     def _publish(self, bars: Sequence[Bar]) -> None:
+        if not bars:
+            return
         publisher = self._stores.publisher
         for bar in bars:
             while True:
