@@ -49,7 +49,7 @@ demo: setup ## Start the platform on the bundled market, whatever the network of
 	 MARKETSTREAM_BINANCE__REST_URL="http://127.0.0.1:$${MARKETSTREAM_REPLAY__PORT:-8765}" \
 	 $(MARKETSTREAM) up $(ARGS)
 
-submit: setup ## Run a Spark job in front (JOB=bars)
+submit: setup ## Run a Spark job in front (JOB=bars; ARGS are the job's own)
 	@$(MARKETSTREAM) submit $(JOB) $(ARGS)
 
 check: setup ## Lint, format, types and layers

@@ -4,7 +4,7 @@
 is run, so that one process never pays for another's libraries.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from marketstream.producers.past_trades import PastTrades
     from marketstream.serving.feed_data import FeedData
     from marketstream.serving.market_data import MarketData
+    from marketstream.streaming.rebuild_job import RebuildStores
 
 
 def run_producer(settings: Settings) -> None:
@@ -292,11 +293,28 @@ class BarArchive:
         return TimescaleReader(self.postgres, pool_size=1, statement_seconds=2.0)
 
 
-def submit_job(job: str, settings: Settings) -> None:
-    """A Spark job, through spark-submit."""
+def submit_job(job: str, settings: Settings, arguments: Sequence[str] = ()) -> None:
+    """A Spark job with arguments of its own, through spark-submit."""
     from marketstream.streaming.submit import submit
 
-    submit(job, settings)
+    submit(job, settings, arguments)
+
+
+def build_rebuild_stores(settings: Settings) -> "RebuildStores":
+    """What a rebuild reads and repairs. Nothing connects before it runs."""
+    from marketstream.bus.publisher import KafkaPublisher
+    from marketstream.storage.timescale.history import TimescaleTickHistory
+    from marketstream.storage.timescale.reader import TimescaleReader
+    from marketstream.storage.timescale.writer import TimescaleWriter
+    from marketstream.streaming.rebuild_job import RebuildStores
+
+    return RebuildStores(
+        bars=TimescaleReader(settings.postgres, pool_size=1, statement_seconds=60.0),
+        history=TimescaleTickHistory(settings.postgres),
+        known=build_known_trades(settings),
+        writer=TimescaleWriter(settings.postgres),
+        publisher=KafkaPublisher(settings.kafka.bootstrap_servers),
+    )
 
 
 def create_topics(settings: Settings) -> list[str]:

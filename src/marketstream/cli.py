@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from marketstream import bootstrap
-from marketstream.commands import backfill, dead_letters
+from marketstream.commands import backfill, dead_letters, lake
 from marketstream.contracts import schema_files
 from marketstream.domain.errors import MarketstreamError
 from marketstream.launch import commands
@@ -18,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Real-time market data, from a prov
 commands.register(app)
 dead_letters.register(app)
 backfill.register(app)
+lake.register(app)
 
 
 @app.command()
@@ -31,10 +32,12 @@ def run(process: Annotated[str, typer.Argument(help=f"One of: {', '.join(bootstr
         bootstrap.PROCESSES[process](settings)
 
 
-@app.command()
-def submit(job: Annotated[str, typer.Argument(help="A file in spark_jobs/, without .py")]) -> None:
-    """Runs a Spark job through spark-submit, on the master that the settings name."""
-    bootstrap.submit_job(job, load_settings())
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def submit(
+    context: typer.Context, job: Annotated[str, typer.Argument(help="A file in spark_jobs/, without .py")]
+) -> None:
+    """Runs a Spark job through spark-submit, on the master that the settings name; options after it are the job's."""
+    bootstrap.submit_job(job, load_settings(), context.args)
 
 
 @app.command()

@@ -1,6 +1,6 @@
 """The protocols between the stages and the world. Constructors open nothing; `setup`, `stream` and `poll` do."""
 
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -295,6 +295,17 @@ class KnownTrades(Protocol):
 
     def known(self, symbol: str, provider: str, trade_ids: Collection[str], start_us: int, end_us: int) -> set[str]:
         """Those of the ids that are stored with an event time in `[start_us, end_us)`.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
+
+
+class TickHistory(Protocol):
+    """Reads all the ticks of a long stretch back from a store, a part at a time."""
+
+    def between(self, symbols: Sequence[str], start_us: int, end_us: int) -> Iterator[list[Tick]]:
+        """Ticks with event times in `[start_us, end_us)`, in no order; of every symbol where none is named.
 
         Raises:
             StoreUnavailableError: The store is away.

@@ -22,6 +22,7 @@ ProviderName = Literal["auto", "polygon", "finage", "alpha_vantage", "fmp", "fin
 ChannelName = Literal["trades", "quotes", "bars"]
 SECRETS_FILE = "secrets.env"
 METRICS_DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_DAY_MINUTES = 1_440
 
 
 def _split(value: Any) -> Any:
@@ -253,6 +254,31 @@ class StreamingSettings(Section):
         return [interval.name for interval in intervals]
 
 
+class ArchiveSettings(Section):
+    """The data lake of Parquet files, which `make submit JOB=archive` fills."""
+
+    url: str = Field(
+        default="",
+        description="a folder, or a place such as `s3a://bucket/lake`; by default `lake` in the data directory",
+    )
+    trigger: str = Field(default="1 minute", description="how often the job takes what has come")
+    batch_messages: int = Field(default=1_000_000, ge=1, description="most messages it takes at once")
+    tasks: int = Field(
+        default=2, ge=1, le=256, description="partitions it writes at the same time, a file open in each"
+    )
+    file_minutes: int = Field(default=60, description="minutes of ticks in one file until its day is compacted")
+    compacted_rows: int = Field(default=2_000_000, ge=1, description="most rows in a compacted file")
+    memory_mb: int = Field(default=768, ge=512, description="heap of the job's driver")
+    ui_port: Port = Field(default=4042, description="Spark's own page of the archive and rebuild jobs")
+
+    @field_validator("file_minutes")
+    @classmethod
+    def _divides_a_day(cls, minutes: int) -> int:
+        if minutes < 1 or _DAY_MINUTES % minutes:
+            raise ValueError("file_minutes must divide a day, such as 5, 15 or 60")
+        return minutes
+
+
 class IndicatorSettings(Section):
     """How many bars each technical indicator looks at; the names are those of `IndicatorParameters`."""
 
@@ -406,6 +432,7 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     influx: InfluxSettings = InfluxSettings()
     streaming: StreamingSettings = StreamingSettings()
+    archive: ArchiveSettings = ArchiveSettings()
     indicators: IndicatorSettings = IndicatorSettings()
     writers: WriterSettings = WriterSettings()
     serving: ServingSettings = ServingSettings()
@@ -431,6 +458,11 @@ class Settings(BaseSettings):
     def intervals(self) -> tuple[Interval, ...]:
         """The bar intervals, shortest first."""
         return tuple(map(Interval.parse, self.streaming.intervals))
+
+    @property
+    def lake_url(self) -> str:
+        """Where the data lake is."""
+        return self.archive.url or str(self.data_dir / "lake")
 
 
 def load_settings(**overrides: Any) -> Settings:

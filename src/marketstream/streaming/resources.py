@@ -28,6 +28,8 @@ _LITTLE_HISTORY = {
     "spark.sql.streaming.numRecentProgressUpdates": "10",
 }
 
+_REBUILD_PARTS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class JobResources:
@@ -66,7 +68,25 @@ def indicators_resources(settings: Settings) -> JobResources:
     )
 
 
+def archive_resources(settings: Settings) -> JobResources:
+    """As many files at once as the settings say, each written by a task."""
+    return _batch_resources(settings, settings.archive.tasks)
+
+
+def rebuild_resources(settings: Settings) -> JobResources:
+    """A day at a time, cut into parts that fit into memory."""
+    return _batch_resources(settings, _REBUILD_PARTS)
+
+
+def _batch_resources(settings: Settings, partitions: int) -> JobResources:
+    archive = settings.archive
+    conf = {"spark.sql.shuffle.partitions": str(partitions)}
+    return JobResources(1, archive.memory_mb, archive.ui_port, conf | _LITTLE_HISTORY)
+
+
 RESOURCES: Mapping[str, Callable[[Settings], JobResources]] = {
     "bars": bars_resources,
     "indicators": indicators_resources,
+    "archive": archive_resources,
+    "rebuild": rebuild_resources,
 }

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyspark
@@ -16,8 +17,13 @@ _NICENESS = 5
 _JOBS = Path(__file__).resolve().parents[3] / "spark_jobs"
 
 
-def submit(job: str, settings: Settings) -> None:
+def submit(job: str, settings: Settings, arguments: Sequence[str] = ()) -> None:
     """Replaces this process by spark-submit running `spark_jobs/<job>.py`; does not return.
+
+    Args:
+        job: The file's name without its suffix.
+        settings: The platform's settings.
+        arguments: The job's own.
 
     Raises:
         ConfigurationError: There is no such job, or the master has too few slots.
@@ -29,7 +35,8 @@ def submit(job: str, settings: Settings) -> None:
     if settings.streaming.master.startswith("local"):
         os.nice(_NICENESS)
     program = str(Path(pyspark.__path__[0]) / "bin" / "spark-submit")
-    os.execve(program, [program, *submit_arguments(job, settings), str(script)], submit_environment(settings))  # noqa: S606  # no shell is wanted
+    command = [program, *submit_arguments(job, settings), str(script), *arguments]
+    os.execve(program, command, submit_environment(settings))  # noqa: S606  # no shell is wanted
 
 
 def submit_arguments(job: str, settings: Settings) -> list[str]:

@@ -25,15 +25,19 @@ class Trigger:
     interval: str
 
     @classmethod
-    def micro_batches(cls, text: str) -> Self:
+    def micro_batches(cls, text: str, setting: str = "STREAMING__INDICATORS_TRIGGER") -> Self:
         """Reads an interval for a query that can't run in real-time mode.
+
+        Args:
+            text: What the setting says.
+            setting: Its name.
 
         Raises:
             ConfigurationError: The text is no interval.
         """
         if not _INTERVAL.fullmatch(text):
             raise ConfigurationError(
-                f"MARKETSTREAM_STREAMING__INDICATORS_TRIGGER={text!r}: say a micro-batch interval, such as `1 second`; "
+                f"MARKETSTREAM_{setting}={text!r}: say a micro-batch interval, such as `1 second`; "
                 "Spark's real-time mode runs no Python"
             )
         return cls(realtime=False, interval=text)

@@ -287,6 +287,17 @@ where symbol = %(symbol)s and event_time >= %(start)s and event_time < %(end)s
 order by event_time desc, sequence desc, provider desc, trade_id desc
 limit %(limit)s
 
+-- name: ticks_between
+-- Of every symbol where none is named.
+select
+  symbol,
+  (extract(epoch from event_time) * 1000000)::bigint,
+  (extract(epoch from received_time) * 1000000)::bigint,
+  price, size, provider, trade_id, sequence, exchange, side, asset_class, conditions
+from tick_data
+where event_time >= %(start)s and event_time < %(end)s
+  and (cardinality(%(symbols)s::text[]) = 0 or symbol = any(%(symbols)s::text[]))
+
 -- name: latest_tick
 select
   symbol,

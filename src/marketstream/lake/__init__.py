@@ -1,0 +1,1 @@
+"""The data lake: ticks, cancels and bars as Parquet files by date and symbol, which any reader may open at any time."""

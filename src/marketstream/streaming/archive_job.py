@@ -1,0 +1,154 @@
+"""The archive query, from start to stop.
+
+Reads: topics `tick_data`, `trade_cancels`, `aggregated_data_*`, `provider_bars`.
+Writes: the data lake, each row once; `<data_dir>/run/archive.json`, its progress.
+
+A batch that a crash cut short is read and merged again, and what of it is in the lake already stays as it is. So not
+even a lost checkpoint, with everything read from the beginning, doubles a row.
+"""
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from pyspark import StorageLevel
+from pyspark.errors import StreamingQueryException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.streaming.query import StreamingQuery
+
+from marketstream.bus.admin import ensure_topics, topic_ids
+from marketstream.contracts.topics import RETENTION_MS, all_topics
+from marketstream.domain.errors import StreamingError
+from marketstream.lake.compaction import compact
+from marketstream.lake.datasets import DATASETS
+from marketstream.lake.store import LakeStore
+from marketstream.observability.logs import get_logger
+from marketstream.settings import Settings
+from marketstream.streaming.archive import LakeRecipe, parse_rows, write_lake
+from marketstream.streaming.checkpoints import Checkpoint, CheckpointStore, QueryShape
+from marketstream.streaming.resources import archive_resources
+from marketstream.streaming.running import stop_signal, watch
+from marketstream.streaming.session import open_session
+from marketstream.streaming.trigger import Trigger
+
+QUERY = "archive"
+_LOG = get_logger("streaming")
+_COMPACT_SECONDS = 3_600.0
+_COMPACT_DAYS = 8  # what is older has been compacted before, unless trades were backfilled: `marketstream lake compact`
+
+
+@dataclass(slots=True)
+class ArchiveJob:
+    """The query's settings, resolved against the broker: build it with `prepare`."""
+
+    settings: Settings
+    trigger: Trigger
+    shape: QueryShape
+    topics: tuple[str, ...]
+    compact_due: float = field(default=0.0, init=False)
+
+    @classmethod
+    def prepare(cls, settings: Settings) -> "ArchiveJob":
+        """Asks the broker for its topics.
+
+        Raises:
+            BusError: The broker is away.
+            ConfigurationError: The trigger is no micro-batch trigger, or the lake's URL is none.
+        """
+        trigger = Trigger.micro_batches(settings.archive.trigger, "ARCHIVE__TRIGGER")
+        LakeStore.at(settings.lake_url)
+        servers = settings.kafka.bootstrap_servers
+        ensure_topics(servers, all_topics(settings.intervals), settings.kafka.partitions)
+        topics = tuple(topic for each in DATASETS.values() for topic in each.topics_for(settings.intervals))
+        ids = topic_ids(servers, topics)
+        shape = QueryShape(
+            transform_version=1,
+            mode=trigger.mode,
+            intervals=tuple(settings.streaming.intervals),
+            source_partitions=0,  # it keeps no state, and Spark itself notices new partitions
+            shuffle_partitions=0,
+            source=" ".join(ids[topic] for topic in topics),
+            parameters=settings.lake_url,
+        )
+        return cls(settings, trigger, shape, topics)
+
+    def start(self, spark: SparkSession, checkpoint: Checkpoint, *, once: bool) -> StreamingQuery:
+        """Starts the query.
+
+        Args:
+            spark: The session.
+            checkpoint: Where it goes on.
+            once: It ends when everything is archived that was there at its start.
+        """
+        source = (
+            spark.readStream.format("kafka")
+            .option("kafka.bootstrap.servers", self.settings.kafka.bootstrap_servers)
+            .options(**checkpoint.source_options, subscribe=",".join(self.topics))
+            .option("maxOffsetsPerTrigger", str(self.settings.archive.batch_messages))
+            .option("failOnDataLoss", "false")  # after a stop past the topics' retention, go on with what is left
+            .load()
+            .select("topic", "value")
+        )
+        writer = (
+            source.writeStream.queryName(QUERY)
+            .foreachBatch(self.take)
+            .option("checkpointLocation", str(checkpoint.path))
+        )
+        return (writer.trigger(availableNow=True) if once else self.trigger.apply(writer)).start()
+
+    def take(self, messages: DataFrame, batch_id: int) -> None:
+        """Merges a batch into the lake, and compacts past dates when an hour has gone by."""
+        recipe = LakeRecipe(self.settings.lake_url, self.settings.archive.file_minutes)
+        messages.persist(StorageLevel.DISK_ONLY)  # read from Kafka once, for all datasets
+        try:
+            written = {each.name: write_lake(parse_rows(messages, each), each, recipe) for each in DATASETS.values()}
+        finally:
+            messages.unpersist()
+        _LOG.debug("batch archived", batch=batch_id, **{name: each._asdict() for name, each in written.items()})
+        if time.monotonic() >= self.compact_due:
+            self.compact_past()
+            self.compact_due = time.monotonic() + _COMPACT_SECONDS
+
+    def compact_past(self) -> None:
+        """Merges the files of the dates just past."""
+        newest = datetime.now(UTC).date() - timedelta(days=1)
+        oldest = newest - timedelta(days=_COMPACT_DAYS)
+        store = LakeStore.at(self.settings.lake_url)
+        fewer = compact(store, oldest, newest, self.settings.archive.compacted_rows)
+        if fewer:
+            _LOG.info("past dates compacted", files_fewer=fewer)
+
+
+def run_archive(settings: Settings, *, once: bool = False) -> None:
+    """Archives until SIGTERM or SIGINT, or until all is archived that is there.
+
+    Args:
+        settings: The settings.
+        once: Ends by itself.
+
+    Raises:
+        StreamingError: The query failed; started again it goes on where it was.
+        ConfigurationError: A setting is wrong.
+        BusError: The broker is away.
+    """
+    stop = stop_signal()
+    job = ArchiveJob.prepare(settings)
+    spark = open_session(settings, archive_resources(settings), name=f"marketstream-{QUERY}")
+    # Reading twice changes nothing, so a fresh checkpoint begins with everything that the topics have.
+    store = CheckpointStore(settings.data_dir / "checkpoints" / QUERY, reach_back_seconds=2 * RETENTION_MS / 1_000)
+    checkpoint = store.open(job.shape)
+    _LOG.info("query starts", lake=settings.lake_url, checkpoint=checkpoint.reason)
+    query = job.start(spark, checkpoint, once=once)
+    if once:
+        _finish(query)
+    else:
+        watch(query, stop, settings.data_dir / "run")
+    query.stop()
+    spark.stop()
+
+
+def _finish(query: StreamingQuery) -> None:
+    try:
+        query.awaitTermination()
+    except StreamingQueryException as error:
+        raise StreamingError(f"the {QUERY} query failed: {error}") from error

@@ -1,0 +1,127 @@
+"""The trades of a day as Parquet files that Spark reads, and those of the lake that the table lacks.
+
+Reads: the data lake, or the table `tick_data`. Writes: a temporary folder; the table `tick_data`, where told to.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from itertools import groupby
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from marketstream.contracts.messages import encode
+from marketstream.contracts.topics import TICKS
+from marketstream.domain.market import Tick
+from marketstream.lake.datasets import TICK_ROWS
+from marketstream.lake.places import DAY_US, Partition, day_start_us
+from marketstream.lake.store import LakeFile, LakeStore
+from marketstream.ports import KnownTrades, Message, TickHistory, Writer
+
+_TICKS_AT_ONCE = 5_000
+
+
+@contextmanager
+def lake_day(lake: LakeStore, symbols: Sequence[str], day: date) -> Iterator[list[str]]:
+    """Paths of files with a day's trades; the lake's own where it is local, else copies.
+
+    Raises:
+        StoreError: The lake can't be read.
+    """
+    files = list(_files(lake, symbols, day))
+    if lake.local:
+        yield [lake.path(file.path) for file in files]
+        return
+    with TemporaryDirectory(prefix="marketstream-rebuild-") as folder:
+        copies = [f"{folder}/{number}.parquet" for number in range(len(files))]
+        for file, copy in zip(files, copies, strict=True):
+            fs.copy_files(lake.path(file.path), copy, lake.filesystem, fs.LocalFileSystem())
+        yield copies
+
+
+@contextmanager
+def table_day(history: TickHistory, symbols: Sequence[str], day: date) -> Iterator[list[str]]:
+    """The path of a file with a day's trades, copied from the table a part at a time; none where there is no trade.
+
+    Raises:
+        StoreUnavailableError: The store is away.
+    """
+    start_us = day_start_us(day)
+    with TemporaryDirectory(prefix="marketstream-rebuild-") as folder:
+        path, rows = Path(folder) / "ticks.parquet", 0
+        with pq.ParquetWriter(path, TICK_ROWS.schema) as writer:
+            for ticks in history.between(symbols, start_us, start_us + DAY_US):
+                writer.write_table(pa.Table.from_pylist([_row(tick) for tick in ticks], TICK_ROWS.schema))
+                rows += len(ticks)
+        yield [str(path)] if rows else []
+
+
+@dataclass(frozen=True, slots=True)
+class TickRestorer:
+    """Finds, and puts back, trades that the lake has and the table lacks.
+
+    Attributes:
+        lake: The one.
+        known: Tells what the other has.
+        writer: Stores ticks there. Not by way of the topic: bars would count them again.
+    """
+
+    lake: LakeStore
+    known: KnownTrades
+    writer: Writer
+
+    def missing(self, symbols: Sequence[str], day: date) -> Iterator[list[Tick]]:
+        """Trades of the day that the table lacks, a part at a time.
+
+        Raises:
+            StoreError: One of the stores can't be read.
+        """
+        for file in _files(self.lake, symbols, day):
+            for table in self.lake.row_groups(TICK_ROWS, file):
+                for batch in table.to_batches(_TICKS_AT_ONCE):
+                    missing = self._missing([_tick(row) for row in batch.to_pylist()])
+                    if missing:
+                        yield missing
+
+    def restore(self, ticks: Sequence[Tick]) -> None:
+        """Stores ticks; those that are there already stay as they are.
+
+        Raises:
+            StoreError: The store is away, or refuses one.
+        """
+        self.writer.setup()
+        self.writer.write([Message(TICKS, 0, 0, tick.symbol, encode(tick), 0) for tick in ticks])
+
+    def _missing(self, ticks: Sequence[Tick]) -> list[Tick]:
+        found: list[Tick] = []
+        for provider, group in groupby(sorted(ticks, key=lambda tick: tick.provider), lambda tick: tick.provider):
+            own = list(group)
+            times = [tick.event_time_us for tick in own]
+            ids = [tick.trade_id for tick in own]
+            known = self.known.known(own[0].symbol, provider, ids, min(times), max(times) + 1)
+            found += [tick for tick in own if tick.trade_id not in known]
+        return found
+
+
+def _files(lake: LakeStore, symbols: Sequence[str], day: date) -> Iterator[LakeFile]:
+    if symbols:
+        partitions = iter([Partition(TICK_ROWS.name, "", day, symbol) for symbol in symbols])
+    else:
+        partitions = lake.partitions(TICK_ROWS, (day.isoformat(), day.isoformat()))
+    for partition in partitions:
+        yield from lake.files(partition)
+
+
+def _row(tick: Tick) -> dict[str, Any]:
+    row = {name: getattr(tick, name) for name in TICK_ROWS.schema.names}
+    return row | {"conditions": list(tick.conditions)}
+
+
+def _tick(row: dict[str, Any]) -> Tick:
+    return Tick(**(row | {"conditions": tuple(row["conditions"])}))

@@ -1,0 +1,140 @@
+"""The archive's transform on Spark: messages in, files out, and Spark as a reader of them."""
+
+import random
+from dataclasses import replace
+
+import orjson
+import pytest
+from pyspark.sql.pandas.types import from_arrow_schema
+
+from closing import bars_of, provisional
+from lakes import DAY_US, MINUTE_US, lake_tick, rows_of
+from marketstream.contracts.messages import encode
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar
+from marketstream.lake.datasets import BAR_ROWS, CANCEL_ROWS, TICK_ROWS
+from marketstream.lake.store import LakeStore
+from marketstream.lake.writing import Written
+from marketstream.streaming.archive import LakeRecipe, parse_rows, write_lake
+from marketstream.streaming.bars import make_bars, parse_ticks
+
+pytestmark = pytest.mark.spark
+
+MINUTE = Interval.parse("1min")
+SYMBOLS = ("A", "EUR/USD", "A=B 50%", "ÄÖ", "0700")
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    return LakeRecipe(str(tmp_path / "lake"), 60)
+
+
+@pytest.fixture
+def archive(spark, recipe):
+    def take(dataset, messages):
+        frame = spark.createDataFrame(
+            [(topic, bytearray(value)) for topic, value in messages], "topic string, value binary"
+        ).coalesce(1)
+        return write_lake(parse_rows(frame, dataset), dataset, recipe)
+
+    return take
+
+
+def lake_rows(recipe, dataset):
+    store = LakeStore.at(recipe.url)
+    return [
+        row
+        for partition in store.partitions(dataset)
+        for file in store.files(partition)
+        for row in store.read(dataset, file).to_pylist()
+    ]
+
+
+def messages(topic, items):
+    return [(topic, encode(item)) for item in items]
+
+
+def test_ticks_reach_the_lake_once_and_spark_reads_them_by_date_and_symbol(spark, archive, recipe):
+    ticks = [lake_tick(number, symbol=symbol) for symbol in SYMBOLS for number in range(0, 1_600, 50)]
+    said = messages("tick_data", ticks)
+    random.Random(1).shuffle(said)
+    assert archive(TICK_ROWS, said[:90]).changed == 90
+    assert archive(TICK_ROWS, said[40:] + said[50:60]).changed == len(ticks) - 90
+    assert archive(TICK_ROWS, said)[1:] == (0, 0)
+    by_key = sorted(ticks, key=lambda tick: (tick.symbol, tick.event_time_us))
+    assert sorted(lake_rows(recipe, TICK_ROWS), key=lambda row: (row["symbol"], row["event_time_us"])) == rows_of(
+        by_key
+    )
+
+    # As the docs tell Spark's users: with the types said, no symbol is taken for a number.
+    schema = from_arrow_schema(TICK_ROWS.schema).add("date", "date")
+    read = spark.read.schema(schema).parquet(f"{recipe.url}/ticks")
+    assert {(row.symbol, row.event_time_us, row.trade_id) for row in read.collect()} == {
+        (tick.symbol, tick.event_time_us, tick.trade_id) for tick in ticks
+    }
+    chosen = read.where("date = '2023-11-16' and symbol = 'A=B 50%'")
+    assert chosen.count() == sum(t.symbol == "A=B 50%" and t.event_time_us >= DAY_US + 1_440 * MINUTE_US for t in ticks)
+
+
+def test_what_is_no_tick_is_left_out(archive, recipe):
+    good = orjson.loads(encode(lake_tick(1)))
+    bad = [
+        b"not json",
+        b"[]",
+        b"{}",
+        *(
+            orjson.dumps(good | change)
+            for change in (
+                {"price": None}, {"price": -1}, {"size": "much"}, {"symbol": ""}, {"symbol": "A" * 65},
+                {"event_time_us": -1}, {"event_time_us": 2**62}, {"trade_id": ""}, {"sequence": -1},
+            )
+        ),
+    ]  # fmt: skip
+    older = {name: value for name, value in good.items() if name not in ("conditions", "exchange", "asset_class")}
+    said = [("tick_data", value) for value in [*bad, orjson.dumps(older)]] + [("quote_data", orjson.dumps(good))]
+    assert archive(TICK_ROWS, said) == Written(1, 1, 1)
+    (row,) = lake_rows(recipe, TICK_ROWS)
+    assert (row["conditions"], row["exchange"], row["asset_class"]) == ([], None, "equity")
+
+
+def test_of_every_bar_the_newest_version_is_kept_of_ours_and_of_providers(archive, recipe):
+    ticks = [lake_tick(number, at_us=DAY_US + number * MINUTE_US // 5) for number in range(40)]
+    versions = provisional(ticks, MINUTE)
+    newest = bars_of(ticks, MINUTE)
+    final = replace(newest[DAY_US], final=True)
+    theirs = Bar(
+        **{name: getattr(final, name) for name in Bar.__slots__} | {"provider": "fmp", "trade_count": 0, "revision": 9}
+    )
+    elsewhere = replace(theirs, start_us=DAY_US - MINUTE_US, end_us=DAY_US)
+    said = messages("aggregated_data_1min", [*versions, final]) + messages("provider_bars", [theirs, elsewhere])
+    random.Random(2).shuffle(said)
+    archive(BAR_ROWS, said[: len(said) // 2])
+    archive(BAR_ROWS, said[len(said) // 3 :])
+    assert archive(BAR_ROWS, said).changed == 0
+    kept = {row["start_us"]: Bar(**row) for row in lake_rows(recipe, BAR_ROWS)}
+    assert kept == newest | {DAY_US: final, DAY_US - MINUTE_US: elsewhere}
+
+
+def test_cancels_are_kept_too(archive, recipe):
+    cancel = {"symbol": "A", "price": 1.0, "size": 2.0, "event_time_us": DAY_US, "received_time_us": 1, "provider": "x"}
+    said = [("trade_cancels", orjson.dumps(cancel)), ("trade_cancels", orjson.dumps(cancel | {"trade_id": "7"}))]
+    assert archive(CANCEL_ROWS, said * 2).changed == 2
+    assert [row["trade_id"] for row in lake_rows(recipe, CANCEL_ROWS)] == [None, "7"]
+
+
+def test_bars_made_of_the_lake_are_those_made_of_the_topic(spark, archive, recipe):
+    ticks = [lake_tick(number, at_us=DAY_US + number * 700_000, symbol=SYMBOLS[number % 3]) for number in range(2_000)]
+    said = messages("tick_data", ticks)
+    archive(TICK_ROWS, said + said[:500])
+    paths = lake_files(recipe)
+    from_lake = spark.read.schema(from_arrow_schema(TICK_ROWS.schema)).parquet(*paths)
+    streamed = parse_ticks(spark.createDataFrame([(bytearray(value),) for _, value in said], "value binary"))
+    intervals = tuple(map(Interval.parse, ("10s", "5min")))
+    made = {Bar(**row.asDict()) for row in make_bars(from_lake, intervals).collect()}
+    assert made == {Bar(**row.asDict()) for row in make_bars(streamed, intervals).collect()}
+    assert len(made) > 300
+
+
+def lake_files(recipe):
+    store = LakeStore.at(recipe.url)
+    return [store.path(f.path) for p in store.partitions(TICK_ROWS) for f in store.files(p)]

@@ -1,0 +1,220 @@
+"""A rebuild on Spark against a real PostgreSQL that was damaged on purpose, repaired by what it publishes."""
+
+import time
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+
+import polars as pl
+import pytest
+
+from lakes import archive_ticks, rows_of
+from marketstream.domain.interval import Interval
+from marketstream.domain.market import Bar
+from marketstream.lake.datasets import BAR_ROWS, TICK_ROWS
+from marketstream.lake.merge import bars_of, bars_table
+from marketstream.lake.places import Partition, date_of
+from marketstream.lake.store import LakeStore
+from marketstream.lake.writing import write_rows
+from marketstream.ports import Message
+from marketstream.storage.timescale.history import TimescaleTickHistory
+from marketstream.storage.timescale.known import TimescaleKnownTrades
+from marketstream.storage.timescale.reader import TimescaleReader
+from marketstream.storage.timescale.writer import TimescaleWriter
+from marketstream.streaming.rebuild import RebuildRequest
+from marketstream.streaming.rebuild_job import Rebuild, RebuildStores
+from marketstream.testing.fakes import InMemoryPublisher
+from marketstream.testing.samples import sample_bars, sample_ticks
+from oracle import differences, expected_bars
+from stores import Log, as_owner, fresh_schema
+
+pytestmark = [pytest.mark.spark, pytest.mark.servers]
+
+DAY_US = 86_400_000_000
+MINUTE_US = 60_000_000
+INTERVALS = tuple(map(Interval.parse, ("1min", "15min")))
+# Yesterday: within the time that the table keeps ticks. The range crosses midnight.
+MIDNIGHT_US = time.time_ns() // 1_000 // DAY_US * DAY_US - DAY_US
+START_US, END_US = MIDNIGHT_US - 20 * MINUTE_US, MIDNIGHT_US + 40 * MINUTE_US
+SYMBOLS = ("AAA", "EUR/USD")
+
+
+@pytest.fixture(scope="module")
+def ticks():
+    return [
+        tick
+        for seed, symbol in enumerate(SYMBOLS)
+        for tick in sample_ticks(symbol, start_us=START_US, end_us=END_US, per_second=0.5, seed=seed)
+    ]
+
+
+@pytest.fixture(scope="module")
+def schema(server_settings: Callable):
+    with fresh_schema(server_settings("postgres").postgres) as own:
+        yield own
+
+
+class World:
+    """A lake and a table with all ticks, a table with all bars, and what damages them."""
+
+    def __init__(self, settings, spark, ticks):
+        self.settings, self.spark, self.ticks = settings, spark, ticks
+        self.postgres = settings.postgres
+        self.lake = LakeStore.at(settings.lake_url)
+        self.publisher = InMemoryPublisher()
+        archive_ticks(self.lake, ticks)
+        days: dict[Partition, list[Bar]] = {}
+        bars = [bar for symbol in SYMBOLS for each in INTERVALS for bar in self.bars_of(symbol, each)]
+        self.write(*ticks, *bars)
+        for bar in bars:
+            days.setdefault(Partition("bars", bar.interval, date_of(bar.start_us), bar.symbol), []).append(bar)
+        for partition, inside in days.items():
+            write_rows(self.lake, BAR_ROWS, partition, bars_table(inside), 60)
+
+    def bars_of(self, symbol, interval):
+        own = [tick for tick in self.ticks if tick.symbol == symbol]
+        return [replace(bar, final=True) for bar in sample_bars(own, interval)]
+
+    def write(self, *items):
+        with closing(TimescaleWriter(self.postgres)) as writer:
+            writer.setup()
+            writer.write(Log().add(*items))
+
+    def execute(self, statement):
+        with as_owner(self.postgres) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return cursor.rowcount
+
+    def run(self, **changes):
+        request = RebuildRequest(START_US, END_US, (), INTERVALS, **changes)
+        with closing(TimescaleReader(self.postgres)) as reader, closing(TimescaleWriter(self.postgres)) as writer:
+            known, history = TimescaleKnownTrades(self.postgres), TimescaleTickHistory(self.postgres)
+            stores = RebuildStores(reader, history, known, writer, self.publisher)
+            report = Rebuild(request, self.settings, stores, self.spark).run()
+            known.close()
+        return report
+
+    def apply(self):
+        """What every store's writer does with what was published, twice and backwards too."""
+        found = [
+            Message(each.topic, 0, number, each.key, each.value, 0)
+            for number, each in enumerate(self.publisher.delivered)
+        ]
+        with closing(TimescaleWriter(self.postgres)) as writer:
+            writer.setup()
+            writer.write(found)
+            writer.write(found[::-1])
+
+    def check(self):
+        """The table's bars are those that polars makes of the trades."""
+        expected = expected_bars(pl.DataFrame(rows_of(self.ticks)), "1min")
+        with closing(TimescaleReader(self.postgres)) as reader:
+            stored = {
+                (symbol, bar.start_us): {name: getattr(bar, name) for name in type(bar).__slots__}
+                for symbol in SYMBOLS
+                for bar in reader.bars(symbol, INTERVALS[0], start_us=None, end_us=None, limit=10_000)
+            }
+        assert differences(expected, stored) == []
+
+
+@pytest.fixture
+def world(server_settings, schema, spark, ticks, tmp_path):
+    settings = server_settings("postgres").model_copy(update={"postgres": schema, "data_dir": tmp_path})
+    with as_owner(schema) as connection, connection.cursor() as cursor:
+        cursor.execute("truncate tick_data, aggregated_data")
+    return World(settings, spark, ticks)
+
+
+def test_whole_stores_have_no_difference(world):
+    report = world.run(repair=True)
+    assert (report.clean, report.differences, report.repaired) == (True, {}, 0)
+    assert report.bars > 120
+    assert world.run(source="table").clean
+    world.check()
+
+
+def test_a_lake_without_bars_gets_the_tables_and_nothing_is_published(world):
+    world.lake.filesystem.delete_dir(world.lake.path("bars"))
+    report = world.run(repair=True)
+    assert {store for store, _ in report.differences} == {"lake"}
+    assert (report.clean, report.repaired) == (True, report.bars)
+    assert not world.publisher.delivered
+    assert not world.run().differences
+
+
+def test_a_damaged_table_is_told_of_and_repaired(world):
+    gone = world.execute(
+        "delete from aggregated_data where symbol = 'AAA' and \"interval\" = '1min' and"
+        " end_time <= date_trunc('day', now()) - interval '1 day'"
+    )
+    wrong = world.execute(
+        "update aggregated_data set high = high + 1 where symbol = 'EUR/USD' and \"interval\" = '15min'"
+    )
+    lost = world.execute("delete from tick_data where symbol = 'AAA' and sequence % 3 = 0")
+    assert min(gone, wrong, lost) > 2
+
+    told = world.run()
+    assert told.differences == {("aggregated_data", "missing"): gone, ("aggregated_data", "wrong"): wrong}
+    assert (told.ticks_missing, told.left) == (lost, gone + wrong)
+    assert not told.clean
+
+    repaired = world.run(repair=True)
+    assert (repaired.repaired, repaired.ticks_restored) == (gone + wrong, lost)
+    assert repaired.clean
+    world.apply()
+    assert not world.run().differences
+    assert world.run().ticks_missing == 0
+    world.check()
+
+
+def test_bars_with_trades_too_many_are_repaired_only_when_told_and_no_replay_takes_that_back(world):
+    overfull = [
+        replace(bar, trade_count=bar.trade_count + 5, volume=bar.volume + 5)
+        for bar in world.bars_of("AAA", INTERVALS[0])
+    ][:3]
+    world.write(*overfull)
+    report = world.run(repair=True)
+    assert report.differences == {("aggregated_data", "overfull"): 3}
+    assert (report.repaired, report.left) == (0, 3)
+    report = world.run(repair=True, drop_trades=True)
+    assert (report.repaired, report.left) == (3, 0)
+    world.apply()
+    world.write(*overfull)
+    assert not world.run().differences
+    world.check()
+    lake_bars = [
+        bar
+        for partition in world.lake.partitions(BAR_ROWS)
+        for file in world.lake.files(partition)
+        for bar in bars_of(world.lake.read(BAR_ROWS, file))
+    ]
+    assert sum(bar.cancelled > 0 for bar in lake_bars) == 3
+
+
+def test_cancelled_trades_are_in_no_rebuilt_bar(world):
+    taken = world.execute(
+        "with taken as (update tick_data set cancelled_time = now() where symbol = 'AAA' and sequence = 30 returning *)"
+        " insert into trade_cancels select symbol, event_time, provider, trade_id, price, size, received_time,"
+        " asset_class, now(), trade_id from taken"
+    )
+    assert taken == 1
+    report = world.run(repair=True, drop_trades=True)
+    assert report.repaired == len(INTERVALS)
+    world.apply()
+    assert not world.run().differences
+    without = [tick for tick in world.ticks if (tick.symbol, tick.sequence) != ("AAA", 30)]
+    world.ticks = without
+    world.check()
+
+
+def test_a_source_that_lacks_a_day_takes_nothing_away(world):
+    day = date_of(MIDNIGHT_US)
+    for partition in list(world.lake.partitions(TICK_ROWS, (day.isoformat(), day.isoformat()))):
+        for file in world.lake.files(partition):
+            world.lake.filesystem.delete_file(world.lake.path(file.path))
+    report = world.run(repair=True)
+    assert {kind for _, kind in report.differences} == {"unexplained"}
+    assert report.repaired == 0
+    assert report.left > 50
+    assert not report.clean
+    world.check()
