@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from marketstream.producers.past_trades import PastTrades
     from marketstream.serving.feed_data import FeedData
     from marketstream.serving.market_data import MarketData
+    from marketstream.streaming.checkpoint_desk import CheckpointDesk
 
 
 def run_producer(settings: Settings) -> None:
@@ -282,6 +283,14 @@ class BarArchive:
         from marketstream.storage.timescale.reader import TimescaleReader
 
         return TimescaleReader(self.postgres, pool_size=1, statement_seconds=2.0)
+
+
+def build_checkpoint_desk(settings: Settings) -> "CheckpointDesk":
+    """Looks at the Spark queries' checkpoints and resets them. Nothing connects before the first question."""
+    from marketstream.bus.inspector import KafkaInspector
+    from marketstream.streaming.checkpoint_desk import CheckpointDesk
+
+    return CheckpointDesk(settings, KafkaInspector(settings.kafka.bootstrap_servers))
 
 
 def submit_job(job: str, settings: Settings) -> None:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from marketstream import bootstrap
-from marketstream.commands import backfill, dead_letters
+from marketstream.commands import backfill, checkpoints, dead_letters
 from marketstream.contracts import schema_files
 from marketstream.domain.errors import MarketstreamError
 from marketstream.launch import commands
@@ -18,6 +18,7 @@ app = typer.Typer(no_args_is_help=True, help="Real-time market data, from a prov
 commands.register(app)
 dead_letters.register(app)
 backfill.register(app)
+checkpoints.register(app)
 
 
 @app.command()
