@@ -300,6 +300,20 @@ def submit_job(job: str, settings: Settings) -> None:
     submit(job, settings)
 
 
+def run_spark_master(settings: Settings) -> None:
+    """The master of a standalone Spark cluster."""
+    from marketstream.streaming.cluster import run_master
+
+    run_master(settings)
+
+
+def run_spark_worker(settings: Settings) -> None:
+    """A worker of a standalone Spark cluster."""
+    from marketstream.streaming.cluster import run_worker
+
+    run_worker(settings)
+
+
 def create_topics(settings: Settings) -> list[str]:
     """Creates the Kafka topics that are missing and returns their names."""
     from marketstream.bus.admin import ensure_topics

@@ -38,6 +38,18 @@ def submit(job: Annotated[str, typer.Argument(help="A file in spark_jobs/, witho
     bootstrap.submit_job(job, load_settings())
 
 
+@app.command("spark-master")
+def spark_master() -> None:
+    """Runs the master of a standalone Spark cluster in the foreground."""
+    bootstrap.run_spark_master(load_settings())
+
+
+@app.command("spark-worker")
+def spark_worker() -> None:
+    """Runs a worker of the standalone Spark cluster that the settings name, in the foreground."""
+    bootstrap.run_spark_worker(load_settings())
+
+
 @app.command()
 def topics() -> None:
     """Creates the Kafka topics that are missing."""
