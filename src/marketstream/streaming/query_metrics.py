@@ -3,7 +3,6 @@
 Reads: Spark's progress reports. Writes: the metrics `marketstream_query_*`.
 """
 
-import math
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -69,8 +68,8 @@ class QueryObserver:
         metrics.QUERY_BATCH.labels(name).set(progress["batchId"])
         metrics.QUERY_BATCHES.labels(name).inc()
         metrics.QUERY_PROGRESS.labels(name).set(_ended_seconds(progress))
-        metrics.QUERY_INPUT_ROWS.labels(name).inc(progress["numInputRows"])
-        if math.isfinite(rate := progress["processedRowsPerSecond"]):
+        metrics.QUERY_INPUT_ROWS.labels(name).inc(progress["numInputRows"] or 0)
+        if (rate := progress["processedRowsPerSecond"]) is not None:  # of a batch that took no time there is none
             metrics.QUERY_PROCESSED_RATE.labels(name).set(rate)
         for phase, milliseconds in progress["durationMs"].items():
             metrics.QUERY_PHASE_SECONDS.labels(name, phase).inc(milliseconds / 1_000)
