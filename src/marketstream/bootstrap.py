@@ -314,6 +314,13 @@ def run_spark_worker(settings: Settings) -> None:
     run_worker(settings)
 
 
+def run_spark_executor() -> None:
+    """An executor in a pod that Spark has started."""
+    from marketstream.streaming.kubernetes import run_executor
+
+    run_executor()
+
+
 def create_topics(settings: Settings) -> list[str]:
     """Creates the Kafka topics that are missing and returns their names."""
     from marketstream.bus.admin import ensure_topics

@@ -50,6 +50,12 @@ def spark_worker() -> None:
     bootstrap.run_spark_worker(load_settings())
 
 
+@app.command("executor", hidden=True)
+def spark_executor() -> None:
+    """What Spark on Kubernetes starts in its pods."""
+    bootstrap.run_spark_executor()
+
+
 @app.command()
 def topics() -> None:
     """Creates the Kafka topics that are missing."""

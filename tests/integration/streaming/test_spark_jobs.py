@@ -107,7 +107,9 @@ class Commands:
         """Waits until it holds; fails at once where that process has ended."""
         deadline = time.monotonic() + START_SECONDS
         while not look():
-            ended = [process.args for process in self._running if process.returncode is None and process.poll() is not None]
+            ended = [
+                process.args for process in self._running if process.returncode is None and process.poll() is not None
+            ]
             assert not ended, f"{ended}: {self.log(log).read_text()[-3_000:]}"
             assert time.monotonic() < deadline, f"not in time: {what}; {self.log(log).read_text()[-3_000:]}"
             time.sleep(0.3)
