@@ -5,8 +5,11 @@ Reads: the topics' ends, or the figures that the Kafka consumers within this JVM
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
+from math import isnan
 from typing import Any, Protocol
 
+from py4j.protocol import Py4JJavaError  # type: ignore[import-untyped]  # pyspark brings it, without types
 from pyspark.sql import SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
@@ -66,11 +69,12 @@ class FetchedLag:
         """See `SourceLag`."""
         newest: dict[Position, tuple[float, int]] = {}
         for name in self._beans.queryNames(self._name(_FETCHES), None):
-            lag = float(self._beans.getAttribute(name, "records-lag"))
-            position = (str(name.getKeyProperty("topic")), int(name.getKeyProperty("partition")))
-            idle = self._idle_seconds(name.getKeyProperty("client-id"))
-            if lag == lag and (position not in newest or idle < newest[position][0]):  # not a number before a fetch
-                newest[position] = (idle, int(lag))
+            with suppress(Py4JJavaError):  # one that was closed a moment ago
+                lag = float(self._beans.getAttribute(name, "records-lag"))
+                position = (str(name.getKeyProperty("topic")), int(name.getKeyProperty("partition")))
+                idle = self._idle_seconds(name.getKeyProperty("client-id"))
+                if not isnan(lag) and (position not in newest or idle < newest[position][0]):  # before its first fetch
+                    newest[position] = (idle, int(lag))
         return {position: lag for position, (_, lag) in newest.items()}
 
     def _idle_seconds(self, client: str) -> float:

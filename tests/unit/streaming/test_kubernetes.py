@@ -31,5 +31,5 @@ def test_an_executor_is_told_what_spark_told_its_pod():
 
 
 def test_anyone_else_is_told_what_is_missing():
-    with pytest.raises(ConfigurationError, match="only Spark on Kubernetes.*SPARK_DRIVER_URL"):
+    with pytest.raises(ConfigurationError, match=r"only Spark on Kubernetes.*SPARK_DRIVER_URL"):
         executor_command({})
