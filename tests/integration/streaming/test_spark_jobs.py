@@ -37,6 +37,7 @@ MINUTE = Interval.parse("1min")
 START_US = 1_700_006_400_000_000
 START_SECONDS = 280
 STOP_SECONDS = 40
+ENDED = 128 + signal.SIGTERM  # spark-submit stops Spark, and then says what it was asked to stop with
 
 
 class Commands:
@@ -223,7 +224,7 @@ def test_jobs_run_on_a_standalone_cluster(commands: Callable[..., Commands], kaf
         return {one.symbol for one in told if one.start_us + MINUTE.us > newest_us} == set(symbols)
 
     platform.until(indicators_told, "indicators of the newest bars", "indicators")
-    assert [platform.stop(job) for job in (bars, indicators)] == [0, 0]
+    assert [platform.stop(job) for job in (bars, indicators)] == [ENDED, ENDED]
     eventually(
         lambda: not httpx.get(pages["MASTER_UI"]).json()["activeapps"],
         within_seconds=30,
@@ -272,7 +273,7 @@ def test_a_query_is_seen_by_prometheus(
     _prometheus_sees(platform, port)
     if trigger == "realtime":
         _checkpoint_is_told(platform)
-    assert platform.stop(bars) == 0
+    assert platform.stop(bars) == ENDED
     if trigger == "realtime":
         _reset_changes_nothing_that_is_stored(platform, ticks)
 
@@ -329,4 +330,4 @@ def _reset_changes_nothing_that_is_stored(platform: Commands, ticks: list[Tick])
     more = published(platform.settings, sorted({tick.symbol for tick in ticks}), 10, first=len(ticks) // 2)
     again = platform.start("submit", "bars")
     platform.until(lambda: not bars_faults(platform.settings, ticks + more), "bars equal all their trades", "bars")
-    assert platform.stop(again) == 0
+    assert platform.stop(again) == ENDED
