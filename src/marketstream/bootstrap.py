@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from marketstream.producers.past_trades import PastTrades
     from marketstream.serving.feed_data import FeedData
     from marketstream.serving.market_data import MarketData
+    from marketstream.streaming.checkpoint_desk import CheckpointDesk
     from marketstream.streaming.rebuild_job import RebuildStores
 
 
@@ -293,6 +294,14 @@ class BarArchive:
         return TimescaleReader(self.postgres, pool_size=1, statement_seconds=2.0)
 
 
+def build_checkpoint_desk(settings: Settings) -> "CheckpointDesk":
+    """Looks at the Spark queries' checkpoints and resets them. Nothing connects before the first question."""
+    from marketstream.bus.inspector import KafkaInspector
+    from marketstream.streaming.checkpoint_desk import CheckpointDesk
+
+    return CheckpointDesk(settings, KafkaInspector(settings.kafka.bootstrap_servers))
+
+
 def submit_job(job: str, settings: Settings, arguments: Sequence[str] = ()) -> None:
     """A Spark job with arguments of its own, through spark-submit."""
     from marketstream.streaming.submit import submit
@@ -315,6 +324,27 @@ def build_rebuild_stores(settings: Settings) -> "RebuildStores":
         writer=TimescaleWriter(settings.postgres),
         publisher=KafkaPublisher(settings.kafka.bootstrap_servers),
     )
+
+
+def run_spark_master(settings: Settings) -> None:
+    """The master of a standalone Spark cluster."""
+    from marketstream.streaming.cluster import run_master
+
+    run_master(settings)
+
+
+def run_spark_worker(settings: Settings) -> None:
+    """A worker of a standalone Spark cluster."""
+    from marketstream.streaming.cluster import run_worker
+
+    run_worker(settings)
+
+
+def run_spark_executor() -> None:
+    """An executor in a pod that Spark has started."""
+    from marketstream.streaming.kubernetes import run_executor
+
+    run_executor()
 
 
 def create_topics(settings: Settings) -> list[str]:

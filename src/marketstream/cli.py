@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from marketstream import bootstrap
-from marketstream.commands import backfill, dead_letters, lake
+from marketstream.commands import backfill, checkpoints, dead_letters, lake
 from marketstream.contracts import schema_files
 from marketstream.domain.errors import MarketstreamError
 from marketstream.launch import commands
@@ -19,6 +19,7 @@ commands.register(app)
 dead_letters.register(app)
 backfill.register(app)
 lake.register(app)
+checkpoints.register(app)
 
 
 @app.command()
@@ -38,6 +39,24 @@ def submit(
 ) -> None:
     """Runs a Spark job through spark-submit, on the master that the settings name; options after it are the job's."""
     bootstrap.submit_job(job, load_settings(), context.args)
+
+
+@app.command("spark-master")
+def spark_master() -> None:
+    """Runs the master of a standalone Spark cluster in the foreground."""
+    bootstrap.run_spark_master(load_settings())
+
+
+@app.command("spark-worker")
+def spark_worker() -> None:
+    """Runs a worker of the standalone Spark cluster that the settings name, in the foreground."""
+    bootstrap.run_spark_worker(load_settings())
+
+
+@app.command("executor", hidden=True)
+def spark_executor() -> None:
+    """What Spark on Kubernetes starts in its pods."""
+    bootstrap.run_spark_executor()
 
 
 @app.command()

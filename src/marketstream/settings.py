@@ -226,7 +226,18 @@ class StreamingSettings(Section):
         default="consolidated",
         description="which trades update what: by the `consolidated` tape's rules for sale conditions, or `all` all",
     )
-    master: str = Field(default="local", description="`local` sizes its slots by itself; or a Spark master's URL")
+    master: str = Field(
+        default="local",
+        description="`local` sizes its slots by itself; `standalone` is a cluster of one's own; or a master's URL",
+    )
+    executor_memory_mb: int = Field(default=1_024, ge=512, description="heap of each executor, on a cluster")
+    driver_host: str = Field(
+        default="", description="what a cluster's executors call the driver by; by default this machine's name"
+    )
+    driver_bind_address: str = Field(default="", description="what the driver listens on; by default `driver_host`")
+    spark_conf: dict[str, str] = Field(
+        default={}, description='more of Spark\'s own configuration, as JSON: `{"spark.executor.cores":"4"}`'
+    )
     driver_memory_mb: int = Field(default=1_024, ge=512, description="heap of Spark's driver")
     shuffle_partitions: int = Field(default=1, ge=1, le=256, description="of the query; each takes a slot")
     state_rows_max: int = Field(default=5_000_000, ge=1_000, description="bars in state before old ones are shed")
@@ -277,6 +288,20 @@ class ArchiveSettings(Section):
         if minutes < 1 or _DAY_MINUTES % minutes:
             raise ValueError("file_minutes must divide a day, such as 5, 15 or 60")
         return minutes
+
+
+class ClusterSettings(Section):
+    """A standalone Spark cluster of one's own: `MARKETSTREAM_STREAMING__MASTER=standalone` starts and uses it."""
+
+    host: str = Field(
+        default="127.0.0.1",
+        description="where its master or worker listens. DANGER beyond loopback: whoever reaches it can run code here",
+    )
+    port: Port = Field(default=7077, description="where its master listens")
+    master_ui_port: Port = Field(default=8080, description="the master's own page")
+    worker_ui_port: Port = Field(default=8081, description="the worker's own page")
+    worker_slots: int = Field(default=0, ge=0, description="task slots of the worker; 0 for what all jobs need")
+    worker_memory_mb: int = Field(default=0, ge=0, description="memory for executors; 0 for what all jobs need")
 
 
 class IndicatorSettings(Section):
@@ -433,6 +458,7 @@ class Settings(BaseSettings):
     influx: InfluxSettings = InfluxSettings()
     streaming: StreamingSettings = StreamingSettings()
     archive: ArchiveSettings = ArchiveSettings()
+    cluster: ClusterSettings = ClusterSettings()
     indicators: IndicatorSettings = IndicatorSettings()
     writers: WriterSettings = WriterSettings()
     serving: ServingSettings = ServingSettings()
@@ -453,6 +479,14 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
+
+    @property
+    def spark_master(self) -> str:
+        """The Spark master's address, or `local`."""
+        cluster = self.cluster
+        return (
+            f"spark://{cluster.host}:{cluster.port}" if self.streaming.master == "standalone" else self.streaming.master
+        )
 
     @cached_property
     def intervals(self) -> tuple[Interval, ...]:

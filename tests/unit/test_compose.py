@@ -181,12 +181,12 @@ def test_every_command_exists() -> None:
         assert command != "run" or arguments[0] in PROCESSES
 
 
-def test_prometheus_scrapes_every_process_of_the_core() -> None:
+def test_prometheus_scrapes_every_process() -> None:
     config = yaml.safe_load((ROOT / "infra" / "prometheus" / "prometheus.compose.yml").read_text())
     targets = {
         target for job in config["scrape_configs"] for part in job["static_configs"] for target in part["targets"]
     }
-    assert {f"{name}:9100" for name in PROCESSES} <= targets
+    assert {f"{name}:9100" for name in (*PROCESSES, "bars", "indicators")} <= targets
     assert "kafka:9404" in targets
 
 

@@ -84,7 +84,7 @@ def test_every_alert_says_how_grave_it_is_and_what_to_do() -> None:
 
 
 def test_dashboards_are_there_and_unique() -> None:
-    assert LOADED.keys() == {"market", "platform"}
+    assert LOADED.keys() == {"market", "platform", "streaming"}
     assert len({dashboard["uid"] for dashboard in LOADED.values()}) == len(LOADED)
     for dashboard in LOADED.values():
         ids = [panel["id"] for panel in dashboard["panels"]]

@@ -3,7 +3,7 @@
 Reads: the broker's metadata and offsets; joins no group and consumes nothing.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -51,6 +51,14 @@ class KafkaInspector:
         """
         return self._asked(lambda admin: self._newest_message_ms(admin, topic))
 
+    def ends(self, topics: Collection[str]) -> dict[Position, int]:
+        """The offset after the newest message of each of the topics' partitions; nothing of a topic that is not there.
+
+        Raises:
+            BusError: The broker is away.
+        """
+        return self._asked(lambda admin: self._offsets(admin, self._partitions(admin, topics), _LATEST))
+
     def _asked(self, question: Callable[[AdminClient], T]) -> T:
         try:
             if self._admin is None:
@@ -84,12 +92,15 @@ class KafkaInspector:
         return {(part.topic, part.partition): part.offset for part in answer.topic_partitions}
 
     def _newest_message_ms(self, admin: AdminClient, topic: str) -> int | None:
-        known = admin.list_topics(timeout=self._timeout).topics
-        if topic not in known:
+        wanted = {TopicPartition(*position): _NEWEST for position in self._partitions(admin, [topic])}
+        if not wanted:
             return None
-        wanted = {TopicPartition(topic, partition): _NEWEST for partition in known[topic].partitions}
         answers = [self._result(answer) for answer in admin.list_offsets(wanted).values()]
         return max((answer.timestamp for answer in answers if answer.offset >= 0), default=None)
+
+    def _partitions(self, admin: AdminClient, topics: Collection[str]) -> list[Position]:
+        known = admin.list_topics(timeout=self._timeout).topics
+        return [(topic, partition) for topic in topics if topic in known for partition in known[topic].partitions]
 
     def _offsets(self, admin: AdminClient, positions: Iterable[Position], spec: OffsetSpec) -> dict[Position, int]:
         wanted = {TopicPartition(*position): spec for position in positions}

@@ -92,12 +92,15 @@ def _processes(settings: Settings, feeds: Feeds, *, has_jars: bool) -> list[Serv
     replayed = any(feed.bundled for feed in feeds)
     producer = _process("producer", after=("topics", *(("replay",) if replayed else ())), feeds=feeds)
     streaming, jars = settings.streaming, () if has_jars else ("jars",)
+    cluster = _spark_cluster(settings) if streaming.master == "standalone" else []
+    before_jobs = ("topics", *jars, *(service.name for service in cluster))
     return [
         *([_replay(settings)] if replayed else []),
-        _spark_job("bars", streaming.ui_port, after=("topics", *jars)),
+        *cluster,
+        _spark_job("bars", streaming.ui_port, after=before_jobs),
         _process("closer", after=("topics",)),
         # Not after the migrations: without the database it has no history at first, and takes it in later.
-        _spark_job("indicators", streaming.indicators_ui_port, after=("topics", *jars)),
+        _spark_job("indicators", streaming.indicators_ui_port, after=before_jobs),
         _process("redis-writer", after=("topics", "redis")),
         _process("timescale-writer", after=("topics", "migrations")),
         _process("corrector", after=("topics", "migrations")),
@@ -117,6 +120,24 @@ def _replay(settings: Settings) -> Service:
         ports=(replay.port,),
         address=f"ws://{replay.host}:{replay.port}",
     )
+
+
+def _spark_cluster(settings: Settings) -> list[Service]:
+    cluster = settings.cluster
+    pages = {"spark-master": cluster.master_ui_port, "spark-worker": cluster.worker_ui_port}
+    ports = {"spark-master": (cluster.port, cluster.master_ui_port), "spark-worker": (cluster.worker_ui_port,)}
+    return [
+        Service(
+            name=name,
+            kind=Kind.PROCESS,
+            command=_command(name),
+            after=() if name == "spark-master" else ("spark-master",),
+            fault=partial(_http_fault, f"http://{cluster.host}:{page}/json/"),
+            ports=ports[name],
+            address=f"http://{cluster.host}:{page}",
+        )
+        for name, page in pages.items()
+    ]
 
 
 def _spark_job(name: str, port: int, *, after: tuple[str, ...]) -> Service:

@@ -50,6 +50,61 @@ BARS_BEHIND = Gauge(
     multiprocess_mode="livemax",
 )
 
+QUERY_START = Gauge(
+    "marketstream_query_start_timestamp_seconds",
+    "When the Spark query was last started",
+    ["query"],
+    multiprocess_mode="livemax",
+)
+QUERY_TRIGGER = Gauge(
+    "marketstream_query_trigger_seconds",
+    "How often the query is to commit: a micro-batch's interval, or real-time mode's checkpoint interval",
+    ["query", "mode"],
+    multiprocess_mode="livemax",
+)
+QUERY_BATCH = Gauge("marketstream_query_batch_id", "Newest batch committed", ["query"], multiprocess_mode="livemax")
+QUERY_PROGRESS = Gauge(
+    "marketstream_query_progress_timestamp_seconds",
+    "When the newest batch was committed; before the first, when the query was started",
+    ["query"],
+    multiprocess_mode="livemax",
+)
+QUERY_LAG = Gauge(
+    "marketstream_query_lag_messages",
+    "Messages of the source that the query has not taken",
+    ["query", "topic", "partition"],
+    multiprocess_mode="livemax",
+)
+QUERY_INPUT_ROWS = Counter("marketstream_query_input_rows_total", "Rows read in committed batches", ["query"])
+QUERY_PROCESSED_RATE = Gauge(
+    "marketstream_query_processed_rows_per_second",
+    "Rows of the newest batch by the time it took",
+    ["query"],
+    multiprocess_mode="livemax",
+)
+QUERY_BATCHES = Counter("marketstream_query_batches_total", "Batches committed", ["query"])
+QUERY_PHASE_SECONDS = Counter(
+    "marketstream_query_phase_seconds_total", "Time spent in each phase of committed batches", ["query", "phase"]
+)
+QUERY_STATE_ROWS = Gauge("marketstream_query_state_rows", "Rows of state", ["query"], multiprocess_mode="livemax")
+QUERY_STATE_BYTES = Gauge(
+    "marketstream_query_state_bytes", "Memory that the state takes", ["query"], multiprocess_mode="livemax"
+)
+QUERY_LATE_ROWS = Counter(
+    "marketstream_query_late_rows_total", "Rows that came behind the watermark and were dropped", ["query"]
+)
+QUERY_OBSERVED_ROWS = Counter(
+    "marketstream_query_observed_rows_total",
+    "Rows that the query itself counts, such as undecodable",
+    ["query", "what"],
+)
+QUERY_WATERMARK = Gauge(
+    "marketstream_query_watermark_timestamp_seconds",
+    "The watermark, of a query that has one",
+    ["query"],
+    multiprocess_mode="livemax",
+)
+
 WRITTEN = Counter("marketstream_written_total", "Messages stored", ["writer", "topic"])
 WRITE_SECONDS = Histogram(
     "marketstream_write_seconds",

@@ -26,9 +26,11 @@ from marketstream.observability.logs import get_logger
 from marketstream.settings import Settings
 from marketstream.streaming.archive import LakeRecipe, parse_rows, write_lake
 from marketstream.streaming.checkpoints import Checkpoint, CheckpointStore, QueryShape
+from marketstream.streaming.query_metrics import QueryObserver
 from marketstream.streaming.resources import archive_resources
 from marketstream.streaming.running import stop_signal, watch
 from marketstream.streaming.session import open_session
+from marketstream.streaming.source_lag import source_lag
 from marketstream.streaming.trigger import Trigger
 
 QUERY = "archive"
@@ -55,22 +57,10 @@ class ArchiveJob:
             BusError: The broker is away.
             ConfigurationError: The trigger is no micro-batch trigger, or the lake's URL is none.
         """
-        trigger = Trigger.micro_batches(settings.archive.trigger, "ARCHIVE__TRIGGER")
+        trigger = archive_trigger(settings)
         LakeStore.at(settings.lake_url)
-        servers = settings.kafka.bootstrap_servers
-        ensure_topics(servers, all_topics(settings.intervals), settings.kafka.partitions)
-        topics = tuple(topic for each in DATASETS.values() for topic in each.topics_for(settings.intervals))
-        ids = topic_ids(servers, topics)
-        shape = QueryShape(
-            transform_version=1,
-            mode=trigger.mode,
-            intervals=tuple(settings.streaming.intervals),
-            source_partitions=0,  # it keeps no state, and Spark itself notices new partitions
-            shuffle_partitions=0,
-            source=" ".join(ids[topic] for topic in topics),
-            parameters=settings.lake_url,
-        )
-        return cls(settings, trigger, shape, topics)
+        ensure_topics(settings.kafka.bootstrap_servers, all_topics(settings.intervals), settings.kafka.partitions)
+        return cls(settings, trigger, archive_shape(settings), archive_sources(settings))
 
     def start(self, spark: SparkSession, checkpoint: Checkpoint, *, once: bool) -> StreamingQuery:
         """Starts the query.
@@ -119,6 +109,45 @@ class ArchiveJob:
             _LOG.info("past dates compacted", files_fewer=fewer)
 
 
+def archive_trigger(settings: Settings) -> Trigger:
+    """What starts the query's batches.
+
+    Raises:
+        ConfigurationError: The setting is no micro-batch trigger.
+    """
+    return Trigger.micro_batches(settings.archive.trigger, "ARCHIVE__TRIGGER")
+
+
+def archive_sources(settings: Settings) -> tuple[str, ...]:
+    """The topics that the lake has."""
+    return tuple(topic for each in DATASETS.values() for topic in each.topics_for(settings.intervals))
+
+
+def archive_shape(settings: Settings) -> QueryShape:
+    """What the query's checkpoint has to be made for.
+
+    Raises:
+        BusError: The broker is away, or lacks a topic.
+        ConfigurationError: The trigger is no micro-batch trigger.
+    """
+    topics = archive_sources(settings)
+    ids = topic_ids(settings.kafka.bootstrap_servers, topics)
+    return QueryShape(
+        transform_version=1,
+        mode=archive_trigger(settings).mode,
+        intervals=tuple(settings.streaming.intervals),
+        source_partitions=0,  # it keeps no state, and Spark itself notices new partitions
+        shuffle_partitions=0,
+        source=" ".join(ids[topic] for topic in topics),
+        parameters=settings.lake_url,
+    )
+
+
+def archive_checkpoints(settings: Settings) -> CheckpointStore:
+    """Where the query's checkpoints are. Reading twice changes nothing, so a fresh one begins with all there is."""
+    return CheckpointStore(settings.data_dir / "checkpoints" / QUERY, reach_back_seconds=2 * RETENTION_MS / 1_000)
+
+
 def run_archive(settings: Settings, *, once: bool = False) -> None:
     """Archives until SIGTERM or SIGINT, or until all is archived that is there.
 
@@ -127,24 +156,24 @@ def run_archive(settings: Settings, *, once: bool = False) -> None:
         once: Ends by itself.
 
     Raises:
-        StreamingError: The query failed; started again it goes on where it was.
+        StreamingError: The query failed, and started again goes on where it was; or another one runs.
         ConfigurationError: A setting is wrong.
         BusError: The broker is away.
     """
     stop = stop_signal()
-    job = ArchiveJob.prepare(settings)
-    spark = open_session(settings, archive_resources(settings), name=f"marketstream-{QUERY}")
-    # Reading twice changes nothing, so a fresh checkpoint begins with everything that the topics have.
-    store = CheckpointStore(settings.data_dir / "checkpoints" / QUERY, reach_back_seconds=2 * RETENTION_MS / 1_000)
-    checkpoint = store.open(job.shape)
-    _LOG.info("query starts", lake=settings.lake_url, checkpoint=checkpoint.reason)
-    query = job.start(spark, checkpoint, once=once)
-    if once:
-        _finish(query)
-    else:
-        watch(query, stop, settings.data_dir / "run")
-    query.stop()
-    spark.stop()
+    job, store = ArchiveJob.prepare(settings), archive_checkpoints(settings)
+    with store.held():
+        spark = open_session(settings, archive_resources(settings), name=f"marketstream-{QUERY}")
+        checkpoint = store.open(job.shape)
+        _LOG.info("query starts", lake=settings.lake_url, checkpoint=checkpoint.reason)
+        query = job.start(spark, checkpoint, once=once)
+        if once:
+            _finish(query)
+        else:
+            observer = QueryObserver(QUERY, job.trigger, source_lag(settings, job.trigger, spark))
+            watch(query, stop, settings.data_dir / "run", observer)
+        query.stop()
+        spark.stop()
 
 
 def _finish(query: StreamingQuery) -> None:

@@ -27,11 +27,21 @@ TICK_SCHEMA = (
 # buffers keep Spark on its hash aggregate, and the sort aggregate can't run in real-time mode.
 _TRADE_ORDER = f"cast(event_time_us as decimal(19,0)) * {10**19}BD + sequence"
 
+_IS_TICK = "symbol is not null and price is not null and size is not null and event_time_us is not null"
 
-def parse_ticks(messages: DataFrame) -> DataFrame:
-    """Reads Kafka rows (`value` binary) into the columns of `TICK_SCHEMA`; rows that are no tick are left out."""
+
+def parse_ticks(messages: DataFrame, *, counted_as: str = "") -> DataFrame:
+    """Reads Kafka rows (`value` binary) into the columns of `TICK_SCHEMA`; rows that are no tick are left out.
+
+    Args:
+        messages: A stream, or a batch.
+        counted_as: Those left out are counted as `undecodable` in the query's progress, under this name in its
+            `observedMetrics`; not at all without a name.
+    """
     parsed = messages.select(F.from_json(F.col("value").cast("string"), TICK_SCHEMA).alias("tick")).select("tick.*")
-    return parsed.where("symbol is not null and price is not null and size is not null and event_time_us is not null")
+    if counted_as:
+        parsed = parsed.observe(counted_as, F.count_if(F.expr(f"not ({_IS_TICK})")).alias("undecodable"))
+    return parsed.where(_IS_TICK)
 
 
 def make_bars(ticks: DataFrame, intervals: tuple[Interval, ...], rules: TradeRules = CONSOLIDATED) -> DataFrame:

@@ -1,6 +1,7 @@
 """Versioned checkpoints: each belongs to one shape of query, and a query of another shape starts a fresh one.
 
-Layout under `<data_dir>/checkpoints/<query>/`: `current.json` names the folder in use and the shape it was made for.
+Layout under `<data_dir>/checkpoints/<query>/`: `current.json` names the folder in use and the shape it was made for;
+`lock` is held by the query while it runs.
 
 A fresh checkpoint after an earlier one starts reading where every bar that could still change began: the earlier one's
 last commit, less the longest interval and the lateness, by the time messages were received. Bars cut by that point
@@ -8,18 +9,24 @@ come out with fewer trades than their stored versions, which readers therefore k
 the oldest message, or, for a query that gets its past from elsewhere, where bars still open now began.
 """
 
+import calendar
+import fcntl
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from marketstream.domain.errors import StreamingError
+from marketstream.streaming.checkpoint_files import last_commit
 
 _MARGIN_SECONDS = 120.0
+_LOCK_POLL_SECONDS = 0.2
+_STAMP = "%Y%m%dT%H%M%SZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +68,43 @@ class Checkpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class _Pointer:
+class Choice:
+    """What a start with some shape would do.
+
+    Attributes:
+        resumes: It would go on from the current checkpoint; else begin a fresh one.
+        changes: What differs between the shape that the current one was made for and the one now wanted.
+        source_options: As in `Checkpoint`.
+        reason: In words, with where it would read from.
+    """
+
+    resumes: bool
+    changes: tuple[str, ...]
+    source_options: Mapping[str, str]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """What `current.json` holds.
+
+    Attributes:
+        folder: Name of the checkpoint's folder; begins with the time it was made at.
+        shape: What it was made for.
+        source_options: Where it began to read.
+    """
+
     folder: str
     shape: QueryShape
     source_options: dict[str, str]
 
+    @property
+    def made_ms(self) -> int:
+        """When the checkpoint was made, ms UTC."""
+        return calendar.timegm(time.strptime(self.folder.partition("-")[0], _STAMP)) * 1_000
 
-_POINTER = TypeAdapter(_Pointer)
+
+_POINTER = TypeAdapter(Pointer)
 _OLDEST = {"startingOffsets": "earliest"}
 
 
@@ -81,7 +118,7 @@ class CheckpointStore:
     """
 
     def __init__(self, folder: Path, *, reach_back_seconds: float, has_past: bool = False) -> None:
-        self._folder, self._has_past = folder, has_past
+        self.folder, self._has_past = folder, has_past
         self._reach_back_ms = int((reach_back_seconds + _MARGIN_SECONDS) * 1_000)
 
     def open(self, shape: QueryShape) -> Checkpoint:
@@ -90,66 +127,150 @@ class CheckpointStore:
         Raises:
             StreamingError: `current.json` can't be read.
         """
-        current = self._current()
+        choice, current = self.choose(shape), self.current()
+        if choice.resumes and current is not None:
+            return Checkpoint(self.folder / current.folder, choice.source_options, choice.reason)
+        return self._fresh(shape, choice.source_options, choice.reason)
+
+    def choose(self, shape: QueryShape) -> Choice:
+        """What `open` would do now; nothing is changed.
+
+        Raises:
+            StreamingError: `current.json` can't be read.
+        """
+        current = self.current()
         if current is None:
-            return self._fresh(shape, None, "no earlier checkpoint")
-        path = self._folder / current.folder
-        if current.shape == shape and path.is_dir():
-            return Checkpoint(path, current.source_options, f"resuming checkpoint {current.folder}")
+            options = self._start_after(None, shape)
+            return Choice(False, (), options, f"no earlier checkpoint; {start_in_words(options)}")
+        if current.shape == shape and (self.folder / current.folder).is_dir():
+            return Choice(True, (), current.source_options, f"resuming checkpoint {current.folder}")
         earlier, wanted = asdict(current.shape), asdict(shape)
-        changes = [f"{name} {earlier[name]} → {wanted[name]}" for name in wanted if earlier[name] != wanted[name]]
-        return self._fresh(shape, current, f"the earlier checkpoint does not fit: {', '.join(changes) or 'it is gone'}")
+        changes = tuple(f"{name} {earlier[name]} → {wanted[name]}" for name in wanted if earlier[name] != wanted[name])
+        options = self._start_after(current, shape)
+        unfit = f"the earlier checkpoint does not fit: {', '.join(changes) or 'it is gone'}"
+        return Choice(False, changes, options, f"{unfit}; {start_in_words(options)}")
 
     def rotate(self, shape: QueryShape, why: str) -> Checkpoint:
         """Replaces the current checkpoint by a fresh one, to shed the state of bars long past."""
-        return self._fresh(shape, self._current(), why)
+        options = self._start_after(self.current(), shape)
+        return self._fresh(shape, options, f"{why}; {start_in_words(options)}")
 
-    def _current(self) -> _Pointer | None:
-        pointer = self._folder / "current.json"
+    def after_reset(self, *, from_oldest: bool) -> Mapping[str, str]:
+        """Where the start after a `reset` would read from, as source options.
+
+        Raises:
+            StreamingError: `current.json` can't be read.
+        """
+        current = self.current()
+        return _OLDEST if from_oldest and current else self._start_after(current, current.shape if current else None)
+
+    def reset(self, *, from_oldest: bool = False) -> None:
+        """Throws the current checkpoint's state and offsets away.
+
+        Args:
+            from_oldest: The next start reads all that the topics have, not just from where open bars began.
+
+        Raises:
+            StreamingError: `current.json` can't be read, so that nothing tells where open bars began.
+        """
+        current = self.current()
+        if current is not None:
+            self._fresh(current.shape, self.after_reset(from_oldest=from_oldest), "reset")
+
+    def first_start(self) -> Mapping[str, str]:
+        """Where the very first start reads from, as source options."""
+        return self._start_before(time.time_ns() // 1_000_000) if self._has_past else _OLDEST
+
+    def discard(self) -> None:
+        """Removes everything, a damaged `current.json` too: the next start is the very first."""
+        (self.folder / "current.json").unlink(missing_ok=True)
+        self._remove_but(None)
+
+    @contextmanager
+    def held(self, *, patience_seconds: float = 15.0) -> Iterator[None]:
+        """Keeps others from these checkpoints while the block runs, and tells them that the query runs.
+
+        Args:
+            patience_seconds: How long another one, which may have been killed a moment ago, is given to end.
+
+        Raises:
+            StreamingError: Another process holds them.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as lock:
+            deadline = time.monotonic() + patience_seconds
+            while not _try_lock(lock.fileno()):
+                if time.monotonic() > deadline:
+                    raise StreamingError(f"another {self.folder.name} query runs on {self.folder}: stop it first")
+                time.sleep(_LOCK_POLL_SECONDS)
+            yield
+
+    def in_use(self) -> bool:
+        """Whether a query runs on these checkpoints now."""
+        path = self.folder / "lock"
+        if not path.exists():
+            return False
+        with path.open("r") as lock:
+            return not _try_lock(lock.fileno())
+
+    def current(self) -> Pointer | None:
+        """What `current.json` holds; None before the first start.
+
+        Raises:
+            StreamingError: It can't be read.
+        """
+        pointer = self.folder / "current.json"
         if not pointer.exists():
             return None
         try:
             return _POINTER.validate_json(pointer.read_bytes())
         except ValidationError as error:
             raise StreamingError(
-                f"{pointer} is damaged; remove the folder {self._folder} and the query begins as if for the first time"
+                f"{pointer} is damaged; `marketstream checkpoints reset {self.folder.name}` removes it, "
+                "and the query begins as if for the first time"
             ) from error
 
-    def _fresh(self, shape: QueryShape, earlier: _Pointer | None, reason: str) -> Checkpoint:
-        options = (
-            self._start_after(earlier) if earlier and earlier.shape.source == shape.source else self._first_start()
-        )
-        start = options.get("startingTimestamp")
-        reason += f"; reading what was received since {_iso(int(start))}" if start else "; reading from the beginning"
-        self._folder.mkdir(parents=True, exist_ok=True)
-        path = Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%dT%H%M%SZ-", time.gmtime()), dir=self._folder))
-        pointer = self._folder / "current.json"
+    def _fresh(self, shape: QueryShape, options: Mapping[str, str], reason: str) -> Checkpoint:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = Path(tempfile.mkdtemp(prefix=time.strftime(f"{_STAMP}-", time.gmtime()), dir=self.folder))
+        pointer = self.folder / "current.json"
         written = pointer.with_suffix(".tmp")
-        written.write_bytes(_POINTER.dump_json(_Pointer(path.name, shape, options)))
+        written.write_bytes(_POINTER.dump_json(Pointer(path.name, shape, dict(options))))
         written.replace(pointer)
-        for old in self._folder.iterdir():
-            if old.is_dir() and old != path:
-                shutil.rmtree(old)
+        self._remove_but(path)
         return Checkpoint(path, options, reason)
 
-    def _start_after(self, earlier: _Pointer) -> dict[str, str]:
-        commit_ms = _last_commit_ms(self._folder / earlier.folder)
-        if commit_ms is None:  # it never got anywhere, so its own start still holds
-            return earlier.source_options
-        return self._start_before(commit_ms)
+    def _remove_but(self, kept: Path | None) -> None:
+        if self.folder.is_dir():
+            for old in self.folder.iterdir():
+                if old.is_dir() and old != kept:
+                    shutil.rmtree(old)
 
-    def _first_start(self) -> dict[str, str]:
-        return self._start_before(time.time_ns() // 1_000_000) if self._has_past else _OLDEST
+    def _start_after(self, earlier: Pointer | None, shape: QueryShape | None) -> Mapping[str, str]:
+        if earlier is None or shape is None or earlier.shape.source != shape.source:
+            return self.first_start()
+        commit = last_commit(self.folder / earlier.folder)
+        # One that never got anywhere has a start of its own, which still holds.
+        return self._start_before(commit.time_ms) if commit else earlier.source_options
 
     def _start_before(self, moment_ms: int) -> dict[str, str]:
         start_ms = moment_ms - self._reach_back_ms
         return {"startingTimestamp": str(start_ms), "startingOffsetsByTimestampStrategy": "latest"}
 
 
-def _last_commit_ms(path: Path) -> int | None:
-    commits = [entry for entry in (path / "commits").glob("*") if entry.name.isdigit()]
-    return max((int(entry.stat().st_mtime * 1_000) for entry in commits), default=None)
+def start_in_words(source_options: Mapping[str, str]) -> str:
+    """Where a query with these source options begins to read."""
+    start = source_options.get("startingTimestamp")
+    return f"reading what was received since {_iso(int(start))}" if start else "reading from the beginning"
 
 
 def _iso(time_ms: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_ms / 1_000))
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -18,9 +18,11 @@ from marketstream.settings import Settings
 from marketstream.streaming.checkpoints import Checkpoint, CheckpointStore, QueryShape
 from marketstream.streaming.history import HistorySource
 from marketstream.streaming.indicators import TRANSFORM_VERSION, IndicatorRecipe, make_indicators, to_messages
+from marketstream.streaming.query_metrics import QueryObserver
 from marketstream.streaming.resources import indicators_resources
 from marketstream.streaming.running import stop_signal, watch
 from marketstream.streaming.session import open_session
+from marketstream.streaming.source_lag import source_lag
 from marketstream.streaming.trigger import Trigger
 
 QUERY = "indicators"
@@ -46,21 +48,10 @@ class IndicatorsJob:
             BusError: The broker is away.
             ConfigurationError: The trigger is no micro-batch trigger.
         """
-        trigger = Trigger.micro_batches(settings.streaming.indicators_trigger)
-        servers = settings.kafka.bootstrap_servers
-        ensure_topics(servers, all_topics(settings.intervals), settings.kafka.partitions)
-        topics = (PROVIDER_BARS, *map(bars_topic, settings.intervals))
-        ids = topic_ids(servers, topics)
-        recipe = recipe_of(settings, history)
-        shape = QueryShape(
-            transform_version=TRANSFORM_VERSION,
-            mode=trigger.mode,
-            intervals=tuple(settings.streaming.intervals),
-            source_partitions=sum(partition_count(servers, topic) for topic in topics),
-            shuffle_partitions=settings.streaming.shuffle_partitions,
-            source=" ".join(ids[topic] for topic in topics),
-            parameters=recipe.parameters.fingerprint.hex(),
-        )
+        trigger = indicators_trigger(settings)
+        ensure_topics(settings.kafka.bootstrap_servers, all_topics(settings.intervals), settings.kafka.partitions)
+        topics, recipe = indicators_sources(settings), recipe_of(settings, history)
+        shape = indicators_shape(settings)
         return cls(settings, trigger, shape, topics, recipe)
 
     def start(self, spark: SparkSession, checkpoint: Checkpoint) -> StreamingQuery:
@@ -89,6 +80,55 @@ class IndicatorsJob:
         return self.trigger.apply(writer).start()
 
 
+def indicators_trigger(settings: Settings) -> Trigger:
+    """What starts the query's batches.
+
+    Raises:
+        ConfigurationError: The setting is no micro-batch trigger.
+    """
+    return Trigger.micro_batches(settings.streaming.indicators_trigger)
+
+
+def indicators_sources(settings: Settings) -> tuple[str, ...]:
+    """The topics whose bars have indicators."""
+    return (PROVIDER_BARS, *map(bars_topic, settings.intervals))
+
+
+def indicators_shape(settings: Settings) -> QueryShape:
+    """What the query's checkpoint has to be made for.
+
+    Raises:
+        BusError: The broker is away, or lacks a topic.
+        ConfigurationError: The trigger is no micro-batch trigger.
+    """
+    servers, topics = settings.kafka.bootstrap_servers, indicators_sources(settings)
+    ids = topic_ids(servers, topics)
+    return QueryShape(
+        transform_version=TRANSFORM_VERSION,
+        mode=indicators_trigger(settings).mode,
+        intervals=tuple(settings.streaming.intervals),
+        source_partitions=sum(partition_count(servers, topic) for topic in topics),
+        shuffle_partitions=settings.streaming.shuffle_partitions,
+        source=" ".join(ids[topic] for topic in topics),
+        parameters=recipe_of(settings, None).parameters.fingerprint.hex(),
+    )
+
+
+def indicators_checkpoints(settings: Settings, *, has_past: bool = True) -> CheckpointStore:
+    """Where the query's checkpoints are.
+
+    Args:
+        settings: The settings.
+        has_past: The query can read past bars from elsewhere.
+    """
+    longest = max(interval.seconds for interval in settings.intervals)
+    return CheckpointStore(
+        settings.data_dir / "checkpoints" / QUERY,
+        reach_back_seconds=longest + settings.ingest.allowed_lateness_seconds,
+        has_past=has_past,
+    )
+
+
 def recipe_of(settings: Settings, history: HistorySource | None) -> IndicatorRecipe:
     """How these settings want indicators computed."""
     return IndicatorRecipe(
@@ -106,22 +146,19 @@ def run_indicators(settings: Settings, history: HistorySource | None) -> None:
         history: Where past bars are.
 
     Raises:
-        StreamingError: The query failed; the supervisor starts it again from its checkpoint.
+        StreamingError: The query failed, and the supervisor starts it again from its checkpoint; or another one runs.
         ConfigurationError: A setting is wrong.
         BusError: The broker is away.
     """
     stop = stop_signal()
     job = IndicatorsJob.prepare(settings, history)
-    spark = open_session(settings, indicators_resources(settings), name=f"marketstream-{QUERY}")
-    longest = max(interval.seconds for interval in settings.intervals)
-    store = CheckpointStore(
-        settings.data_dir / "checkpoints" / QUERY,
-        reach_back_seconds=longest + settings.ingest.allowed_lateness_seconds,
-        has_past=history is not None,
-    )
-    checkpoint = store.open(job.shape)
-    _LOG.info("query starts", trigger=settings.streaming.indicators_trigger, checkpoint=checkpoint.reason)
-    query = job.start(spark, checkpoint)
-    watch(query, stop, settings.data_dir / "run")
-    query.stop()
-    spark.stop()
+    store = indicators_checkpoints(settings, has_past=history is not None)
+    with store.held():
+        spark = open_session(settings, indicators_resources(settings), name=f"marketstream-{QUERY}")
+        checkpoint = store.open(job.shape)
+        _LOG.info("query starts", trigger=settings.streaming.indicators_trigger, checkpoint=checkpoint.reason)
+        query = job.start(spark, checkpoint)
+        observer = QueryObserver(QUERY, job.trigger, source_lag(settings, job.trigger, spark))
+        watch(query, stop, settings.data_dir / "run", observer)
+        query.stop()
+        spark.stop()

@@ -15,10 +15,12 @@ from marketstream.observability.logs import get_logger
 from marketstream.settings import Settings
 from marketstream.streaming.bars import TRANSFORM_VERSION, make_bars, parse_ticks, to_messages
 from marketstream.streaming.checkpoints import Checkpoint, CheckpointStore, QueryShape
+from marketstream.streaming.query_metrics import QueryObserver
 from marketstream.streaming.resources import bars_resources
 from marketstream.streaming.running import stop_signal, watch
 from marketstream.streaming.session import open_session
 from marketstream.streaming.slots import slots_needed
+from marketstream.streaming.source_lag import source_lag
 from marketstream.streaming.trigger import Trigger
 
 QUERY = "bars"
@@ -43,24 +45,13 @@ class BarsJob:
             BusError: The broker is away.
             ConfigurationError: The trigger is no trigger.
         """
-        streaming = settings.streaming
-        trigger = Trigger.parse(streaming.trigger, realtime_checkpoint_seconds=streaming.realtime_checkpoint_seconds)
-        servers = settings.kafka.bootstrap_servers
-        ensure_topics(servers, all_topics(settings.intervals), settings.kafka.partitions)
-        partitions = partition_count(servers, TICKS)
-        shape = QueryShape(
-            transform_version=TRANSFORM_VERSION,
-            mode=trigger.mode,
-            intervals=tuple(streaming.intervals),
-            source_partitions=partitions,
-            shuffle_partitions=streaming.shuffle_partitions,
-            source=topic_ids(servers, [TICKS])[TICKS],
-            parameters=streaming.trade_conditions,
-        )
+        trigger = bars_trigger(settings)
+        ensure_topics(settings.kafka.bootstrap_servers, all_topics(settings.intervals), settings.kafka.partitions)
+        shape = bars_shape(settings)
         slots = slots_needed(
             realtime=trigger.realtime,
-            source_partitions=partitions,
-            shuffle_partitions=streaming.shuffle_partitions,
+            source_partitions=shape.source_partitions,
+            shuffle_partitions=shape.shuffle_partitions,
         )
         return cls(settings, trigger, shape, slots)
 
@@ -74,7 +65,7 @@ class BarsJob:
             .load()
         )
         rules = RULES[self.settings.streaming.trade_conditions]
-        bars = to_messages(make_bars(parse_ticks(source), self.settings.intervals, rules))
+        bars = to_messages(make_bars(parse_ticks(source, counted_as=QUERY), self.settings.intervals, rules))
         writer = (
             bars.writeStream.queryName(QUERY)
             .outputMode("update")
@@ -93,29 +84,64 @@ class BarsJob:
         return {"maxOffsetsPerTrigger": _BATCH_TICKS_MAX}
 
 
+def bars_trigger(settings: Settings) -> Trigger:
+    """What starts the query's batches.
+
+    Raises:
+        ConfigurationError: The setting is no trigger.
+    """
+    streaming = settings.streaming
+    return Trigger.parse(streaming.trigger, realtime_checkpoint_seconds=streaming.realtime_checkpoint_seconds)
+
+
+def bars_shape(settings: Settings) -> QueryShape:
+    """What the query's checkpoint has to be made for.
+
+    Raises:
+        BusError: The broker is away, or has no ticks' topic.
+        ConfigurationError: The trigger is no trigger.
+    """
+    servers, streaming = settings.kafka.bootstrap_servers, settings.streaming
+    return QueryShape(
+        transform_version=TRANSFORM_VERSION,
+        mode=bars_trigger(settings).mode,
+        intervals=tuple(streaming.intervals),
+        source_partitions=partition_count(servers, TICKS),
+        shuffle_partitions=streaming.shuffle_partitions,
+        source=topic_ids(servers, [TICKS])[TICKS],
+        parameters=streaming.trade_conditions,
+    )
+
+
+def bars_checkpoints(settings: Settings) -> CheckpointStore:
+    """Where the query's checkpoints are."""
+    longest = max(interval.seconds for interval in settings.intervals)
+    return CheckpointStore(
+        settings.data_dir / "checkpoints" / QUERY,
+        reach_back_seconds=longest + settings.ingest.allowed_lateness_seconds,
+    )
+
+
 def run_bars(settings: Settings) -> None:
     """Makes bars until SIGTERM or SIGINT.
 
     Raises:
-        StreamingError: The query failed; the supervisor starts it again from its checkpoint.
+        StreamingError: The query failed, and the supervisor starts it again from its checkpoint; or another one runs.
         ConfigurationError: A setting is wrong or the master has too few slots.
         BusError: The broker is away.
     """
     stop = stop_signal()
-    job = BarsJob.prepare(settings)
-    spark = open_session(settings, replace(bars_resources(settings), slots=job.slots), name=f"marketstream-{QUERY}")
-    longest = max(interval.seconds for interval in settings.intervals)
-    store = CheckpointStore(
-        settings.data_dir / "checkpoints" / QUERY,
-        reach_back_seconds=longest + settings.ingest.allowed_lateness_seconds,
-    )
-    checkpoint = store.open(job.shape)
-    while True:
-        _LOG.info("query starts", trigger=settings.streaming.trigger, checkpoint=checkpoint.reason)
-        query = job.start(spark, checkpoint)
-        rows = watch(query, stop, settings.data_dir / "run", rows_max=settings.streaming.state_rows_max)
-        query.stop()
-        if stop.is_set():
-            spark.stop()
-            return
-        checkpoint = store.rotate(job.shape, f"state holds {rows} bars")
+    job, store = BarsJob.prepare(settings), bars_checkpoints(settings)
+    with store.held():
+        spark = open_session(settings, replace(bars_resources(settings), slots=job.slots), name=f"marketstream-{QUERY}")
+        observer = QueryObserver(QUERY, job.trigger, source_lag(settings, job.trigger, spark))
+        checkpoint = store.open(job.shape)
+        while True:
+            _LOG.info("query starts", trigger=settings.streaming.trigger, checkpoint=checkpoint.reason)
+            query = job.start(spark, checkpoint)
+            rows = watch(query, stop, settings.data_dir / "run", observer, rows_max=settings.streaming.state_rows_max)
+            query.stop()
+            if stop.is_set():
+                spark.stop()
+                return
+            checkpoint = store.rotate(job.shape, f"state holds {rows} bars")

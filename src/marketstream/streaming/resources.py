@@ -7,6 +7,8 @@ from marketstream.settings import Settings
 from marketstream.streaming.slots import slots_needed
 
 _STATE_STORE = "spark.sql.streaming.stateStore"
+# While Spark catches up it takes all it is given; ticks on their way to the cache go first.
+NICENESS = 5
 # State in RocksDB, which transformWithState asks for, with each batch's changes and not its whole files in the
 # checkpoint; and none of the batches that Spark would run without data, one after the other, only to look at the clock.
 KEYED_STATE = {
@@ -36,13 +38,15 @@ class JobResources:
     """One job's share of the machine.
 
     Attributes:
-        slots: Task slots it occupies at once.
+        slots: Task slots it can't do without.
         memory_mb: Heap of its driver.
         ui_port: Where Spark's own page of it is.
+        cores: Task slots it can make use of at once, where there are more.
         conf: Spark's configuration beyond what all jobs share.
     """
 
     slots: int
+    cores: int
     memory_mb: int
     ui_port: int
     conf: Mapping[str, str] = field(default_factory=dict)
@@ -54,7 +58,7 @@ def bars_resources(settings: Settings) -> JobResources:
     slots = slots_needed(
         realtime=True, source_partitions=settings.kafka.partitions, shuffle_partitions=streaming.shuffle_partitions
     )
-    return JobResources(slots, streaming.driver_memory_mb, streaming.ui_port)
+    return JobResources(slots, slots, streaming.driver_memory_mb, streaming.ui_port)
 
 
 def indicators_resources(settings: Settings) -> JobResources:
@@ -62,6 +66,7 @@ def indicators_resources(settings: Settings) -> JobResources:
     streaming = settings.streaming
     return JobResources(
         slots=1,
+        cores=streaming.shuffle_partitions,
         memory_mb=streaming.indicators_memory_mb,
         ui_port=streaming.indicators_ui_port,
         conf=KEYED_STATE | _SMALL_JVM | _LITTLE_HISTORY,
@@ -81,7 +86,7 @@ def rebuild_resources(settings: Settings) -> JobResources:
 def _batch_resources(settings: Settings, partitions: int) -> JobResources:
     archive = settings.archive
     conf = {"spark.sql.shuffle.partitions": str(partitions)}
-    return JobResources(1, archive.memory_mb, archive.ui_port, conf | _LITTLE_HISTORY)
+    return JobResources(1, partitions, archive.memory_mb, archive.ui_port, conf | _LITTLE_HISTORY)
 
 
 RESOURCES: Mapping[str, Callable[[Settings], JobResources]] = {

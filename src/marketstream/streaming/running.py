@@ -1,6 +1,6 @@
-"""A query that runs: watched, with its progress in a file, until a signal or its end.
+"""A query that runs: watched, with its progress in a file and in Prometheus's metrics, until a signal or its end.
 
-Writes: `<data_dir>/run/<query>.json`.
+Writes: `<data_dir>/run/<query>.json`; the metrics of `QueryObserver`.
 """
 
 import signal
@@ -14,6 +14,7 @@ from pyspark.errors import StreamingQueryException
 from pyspark.sql.streaming.query import StreamingQuery
 
 from marketstream.domain.errors import StreamingError
+from marketstream.streaming.query_metrics import QueryObserver
 
 _PROGRESS_SECONDS = 1.0
 _NO_LIMIT = 2**63
@@ -27,13 +28,21 @@ def stop_signal() -> threading.Event:
     return stop
 
 
-def watch(query: StreamingQuery, stop: threading.Event, folder: Path, *, rows_max: int = _NO_LIMIT) -> int:
+def watch(
+    query: StreamingQuery,
+    stop: threading.Event,
+    folder: Path,
+    observer: QueryObserver,
+    *,
+    rows_max: int = _NO_LIMIT,
+) -> int:
     """Returns how many rows its state has when `stop` is set, or when they are more than `rows_max`.
 
     Args:
         query: Running, with a name.
         stop: Set to end the watch; the query goes on.
         folder: Where its progress is written.
+        observer: Tells Prometheus.
         rows_max: See above.
 
     Raises:
@@ -44,13 +53,13 @@ def watch(query: StreamingQuery, stop: threading.Event, folder: Path, *, rows_ma
         if not query.isActive:
             error: StreamingQueryException | None = query.exception()
             raise StreamingError(f"the {query.name} query stopped by itself: {error}")
-        progress = query.lastProgress
+        progress = observer.look(query)
         rows = sum(operator["numRowsTotal"] for operator in progress["stateOperators"]) if progress else 0
-        _write(folder / f"{query.name}.json", _report(query, progress, rows))
+        _write(folder / f"{query.name}.json", _report(query, progress, rows, sum(observer.lag.values())))
     return rows
 
 
-def _report(query: StreamingQuery, progress: Any, rows: int) -> dict[str, Any]:
+def _report(query: StreamingQuery, progress: Any, rows: int, lag: int) -> dict[str, Any]:
     observed = progress["observedMetrics"] if progress else {}
     return {
         "query_id": str(query.id),
@@ -60,6 +69,7 @@ def _report(query: StreamingQuery, progress: Any, rows: int) -> dict[str, Any]:
         "processed_rows_per_second": progress["processedRowsPerSecond"] if progress else None,
         "durations_ms": progress["durationMs"] if progress else None,
         "state_rows": rows,
+        "lag_messages": lag,
         "observed": {name: row.asDict() for name, row in observed.items()},
         "status": query.status["message"],
     }

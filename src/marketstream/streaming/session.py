@@ -4,6 +4,7 @@ from pyspark.sql import SparkSession
 
 from marketstream.domain.errors import ConfigurationError
 from marketstream.settings import Settings, cache_dir
+from marketstream.streaming.cluster import cluster_conf
 from marketstream.streaming.resources import JobResources
 from marketstream.streaming.slots import check_slots, resolve_master
 
@@ -25,11 +26,11 @@ def spark_conf(settings: Settings, resources: JobResources) -> dict[str, str]:
     """Spark's configuration for this platform, for `spark-submit` and for a session alike.
 
     Raises:
-        ConfigurationError: The master has too few slots, or the jars are missing.
+        ConfigurationError: The master has too few slots or lacks something, or the jars are missing.
     """
     streaming = settings.streaming
     return {
-        "spark.master": resolve_master(streaming.master, resources.slots),
+        "spark.master": resolve_master(settings.spark_master, resources.slots),
         "spark.jars": ",".join(connector_jars()),
         "spark.driver.memory": f"{resources.memory_mb}m",
         "spark.sql.shuffle.partitions": str(streaming.shuffle_partitions),
@@ -40,7 +41,9 @@ def spark_conf(settings: Settings, resources: JobResources) -> dict[str, str]:
         "spark.shuffle.streaming.networkBufferMaxWaitTimeMs": "10",
         "spark.ui.port": str(resources.ui_port),
         "spark.ui.showConsoleProgress": "false",
+        **cluster_conf(settings, resources),
         **resources.conf,
+        **streaming.spark_conf,
     }
 
 

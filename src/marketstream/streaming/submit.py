@@ -5,15 +5,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import pyspark
-
 from marketstream.domain.errors import ConfigurationError
 from marketstream.settings import Settings
-from marketstream.streaming.resources import RESOURCES
+from marketstream.streaming.cluster import is_local, on_this_machine, spark_environment, spark_program
+from marketstream.streaming.resources import NICENESS, RESOURCES
 from marketstream.streaming.session import spark_conf
 
-# While Spark catches up it takes all it is given; ticks on their way to the cache go first.
-_NICENESS = 5
 _JOBS = Path(__file__).resolve().parents[3] / "spark_jobs"
 
 
@@ -32,9 +29,9 @@ def submit(job: str, settings: Settings, arguments: Sequence[str] = ()) -> None:
     if not script.is_file():
         known = ", ".join(sorted(path.stem for path in _JOBS.glob("*.py")))
         raise ConfigurationError(f"there is no job {job!r}; jobs: {known}")
-    if settings.streaming.master.startswith("local"):
-        os.nice(_NICENESS)
-    program = str(Path(pyspark.__path__[0]) / "bin" / "spark-submit")
+    if is_local(settings.spark_master):
+        os.nice(NICENESS)
+    program = spark_program("spark-submit")
     command = [program, *submit_arguments(job, settings), str(script), *arguments]
     os.execve(program, command, submit_environment(settings))  # noqa: S606  # no shell is wanted
 
@@ -47,9 +44,8 @@ def submit_arguments(job: str, settings: Settings) -> list[str]:
 
 
 def submit_environment(settings: Settings) -> dict[str, str]:
-    """This process's environment, with Spark using this Python and, where it runs locally, loopback only."""
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
-    environment.pop("SPARK_HOME", None)  # another installation's jars would not match this pyspark
-    if settings.streaming.master.startswith("local"):
+    """This process's environment, with Spark using this Python and, where it runs on this machine, loopback only."""
+    environment = spark_environment({"PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable})
+    if on_this_machine(settings.spark_master):
         environment["SPARK_LOCAL_IP"] = "127.0.0.1"
     return environment

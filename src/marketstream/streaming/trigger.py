@@ -9,7 +9,8 @@ from pyspark.sql.streaming.readwriter import DataStreamWriter
 from marketstream.domain.errors import ConfigurationError
 
 REALTIME = "realtime"
-_INTERVAL = re.compile(r"\d+ (milliseconds?|seconds?|minutes?)")
+_INTERVAL = re.compile(r"(\d+) (milliseconds?|seconds?|minutes?)")
+_SECONDS = {"millisecond": 0.001, "second": 1.0, "minute": 60.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,13 @@ class Trigger:
     def mode(self) -> str:
         """`realtime` or `microbatch`; the two can't read each other's state."""
         return REALTIME if self.realtime else "microbatch"
+
+    @property
+    def seconds(self) -> float:
+        """The interval's length."""
+        match = _INTERVAL.fullmatch(self.interval)
+        assert match is not None, self.interval  # noqa: S101  # both constructors saw to it
+        return int(match[1]) * _SECONDS[match[2].removesuffix("s")]
 
     def apply(self, writer: DataStreamWriter) -> DataStreamWriter:
         """Sets this trigger on a query."""

@@ -107,6 +107,17 @@ def test_missing_jars_are_fetched_before_kafka_and_spark(settings: Settings, mon
     assert "jars" in services["indicators"].after
 
 
+def test_a_standalone_spark_runs_before_its_jobs_only_where_it_is_asked_for(settings: Settings, tmp_path: Path) -> None:
+    assert not by_name(settings).keys() & {"spark-master", "spark-worker"}
+    own = load_settings(data_dir=tmp_path, streaming={"master": "standalone"}, cluster={"port": 17_077})
+    services = by_name(own)
+    start_levels(tuple(services.values()))
+    assert services["spark-worker"].after == ("spark-master",)
+    assert "spark-worker" in services["bars"].after
+    assert "spark-worker" in services["indicators"].after
+    assert services["spark-master"].ports == (17_077, 8_080)
+
+
 def test_ports_follow_the_settings(tmp_path: Path) -> None:
     settings = load_settings(data_dir=tmp_path, serving={"api_port": 18_000, "host": "0.0.0.0"})  # noqa: S104  # compared
     api = by_name(settings)["api"]

@@ -98,5 +98,59 @@ def test_rotation_replaces_the_current_one(store):
 def test_a_damaged_pointer_says_what_to_do(store, tmp_path):
     store.open(SHAPE)
     (tmp_path / "bars" / "current.json").write_text("{")
-    with pytest.raises(StreamingError, match="remove the folder"):
+    with pytest.raises(StreamingError, match="checkpoints reset bars"):
         store.open(SHAPE)
+
+
+def test_a_choice_tells_what_open_does_and_changes_nothing(store):
+    assert not store.choose(SHAPE).resumes
+    first = store.open(SHAPE)
+    commit(first, 0, at_seconds=1_700_000_000)
+    assert store.choose(SHAPE).resumes
+    choice = store.choose(replace(SHAPE, mode="microbatch", shuffle_partitions=2))
+    assert (choice.resumes, choice.changes) == (
+        False,
+        ("mode realtime → microbatch", "shuffle_partitions 1 → 2"),
+    )
+    assert first.path.is_dir()
+    fresh = store.open(replace(SHAPE, mode="microbatch", shuffle_partitions=2))
+    assert (fresh.source_options, fresh.reason) == (choice.source_options, choice.reason)
+
+
+@pytest.mark.parametrize("from_oldest", [False, True])
+def test_after_a_reset_the_next_start_reads_where_it_was_said(store, from_oldest):
+    first = store.open(SHAPE)
+    commit(first, 9, at_seconds=1_700_000_000)
+    said = store.after_reset(from_oldest=from_oldest)
+    store.reset(from_oldest=from_oldest)
+    assert not first.path.exists()
+    again = store.open(SHAPE)
+    assert again.source_options == said
+    assert ("startingOffsets" in said) is from_oldest
+    # Nothing was committed since, so the start holds for another shape too.
+    assert store.open(replace(SHAPE, shuffle_partitions=8)).source_options == said
+
+
+def test_what_is_not_there_is_reset_into_nothing(store, tmp_path):
+    store.reset()
+    store.discard()
+    assert not (tmp_path / "bars" / "current.json").exists()
+
+
+def test_a_damaged_pointer_is_discarded_with_everything(store, tmp_path):
+    store.open(SHAPE)
+    (tmp_path / "bars" / "current.json").write_text("{")
+    with pytest.raises(StreamingError):
+        store.reset()
+    store.discard()
+    assert list((tmp_path / "bars").iterdir()) == []
+    assert store.open(SHAPE).source_options == {"startingOffsets": "earliest"}
+
+
+def test_one_query_at_a_time_holds_its_checkpoints(store):
+    assert not store.in_use()
+    with store.held():
+        assert store.in_use()
+        with pytest.raises(StreamingError, match="another bars query runs"), store.held(patience_seconds=0):
+            raise AssertionError("held twice")
+    assert not store.in_use()
