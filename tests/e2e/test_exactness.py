@@ -1,15 +1,24 @@
-"""Every bar of a replayed day, in the database and over REST, is final and equals its recomputation from the file."""
+"""Every bar of a replayed day, in the database and over REST, is final and equals its recomputation from the file.
 
+So do its indicators, in both: TA-Lib's of the recomputed bars. Crashes are the matter of tests/chaos.
+"""
+
+import asyncio
+import threading
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from kept import bars_in_database, finals_on_topics, query
+from indicator_proof import indicator_faults
+from kept import bars_in_database, finals_on_topics, indicators_in_database, indicators_over_rest, query
 from marketstream.testing.exactness import exactness_trades
 from marketstream.testing.platform import Platform, eventually
-from marketstream.testing.trades import write_trades
+from marketstream.testing.replay.server import ReplayServer
+from marketstream.testing.replay.source import FileSource, Pace
+from marketstream.testing.trades import read_trades, write_trades
 from oracle import INTERVAL_US, differences, expected_bars
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -46,54 +55,70 @@ def start(tmp_path, trade_file, trades):
 
     def make(**more):
         platform = Platform(tmp_path / "data", environment(**more))
-        platform.environment["MARKETSTREAM_POLYGON__WEBSOCKET_URL"] = (
-            f"ws://127.0.0.1:{platform.environment['MARKETSTREAM_REPLAY__PORT']}/stocks"
-        )
+        own = f"127.0.0.1:{platform.environment['MARKETSTREAM_REPLAY__PORT']}"
+        platform.environment.setdefault("MARKETSTREAM_POLYGON__WEBSOCKET_URL", f"ws://{own}/stocks")
         return platform
 
     return make
 
 
-@pytest.mark.parametrize("trigger", ["realtime", "500 milliseconds"])
-def test_every_bar_is_exact(start, trades, trigger):
-    with start(STREAMING__TRIGGER=trigger) as platform:
+def test_every_bar_and_its_indicators_are_exact(start, trades):
+    with start() as platform:
         wait_for_all(platform, trades)
         check(platform, trades)
         assert {bar.revision for bar in finals_on_topics(platform)} == {0}
 
 
-def test_every_bar_is_exact_though_spark_the_closer_and_each_writer_are_killed(start, trades):
-    # Slow enough that each kill comes in the middle of the day.
-    victims = ("bars", "redis-writer", "closer", "timescale-writer", "influx-writer", "closer", "bars")
-    span_seconds = (trades["event_time_us"].max() - trades["event_time_us"].min()) / 1e6
-    with start(REPLAY__SPEED=str(round(span_seconds / 40))) as platform:
-        for number, name in enumerate(victims, start=1):
-            wait_for_share(platform, trades, number * 0.11)
-            if platform.service(name)["state"] == "absent":
-                continue
-            killed = platform.kill(name)
-            eventually(
-                lambda name=name, killed=killed: platform.service(name)["pid"] not in (None, killed),
-                within_seconds=120,
-                what=f"{name} to be started again",
-            )
-        wait_for_all(platform, trades)
-        check(platform, trades)
-        assert platform.service("bars")["restarts"] >= 2
+def test_they_are_though_every_trade_comes_twice_and_in_disorder(start, trade_file, trades):
+    """Duplicated and reordered by the provider, in micro-batches, over other numbers of partitions."""
+    shape = {"KAFKA__PARTITIONS": "5", "STREAMING__SHUFFLE_PARTITIONS": "3", "STREAMING__TRIGGER": "500 milliseconds"}
+    with disordered(trade_file) as server:
+        stream, rest = server.endpoints()["polygon"]
+        with start(**shape, POLYGON__WEBSOCKET_URL=stream, POLYGON__REST_URL=rest) as platform:
+            wait_for_all(platform, trades)
+            check(platform, trades)
+        tally = server.desk.tallies["polygon"]
+        assert min(tally.duplicated, tally.reordered) > 0.9 * trades.height
+
+
+@contextmanager
+def disordered(trade_file):
+    """A provider that sends everything twice, and backwards within windows of 9 trades."""
+    recorded = read_trades(trade_file)
+    server, listens = ReplayServer(FileSource(recorded), Pace(None)), threading.Event()
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+
+    async def serve():
+        async with server:
+            listens.set()
+            # What comes before the first trade that is heard of a symbol was before anybody listened, and may be late.
+            while len(server.history.symbols()) < len(recorded.symbols):  # noqa: ASYNC110  # nothing announces it
+                await asyncio.sleep(0.001)
+            played = played_by(server)
+            while played_by(server) == played:  # noqa: ASYNC110  # nothing announces it
+                await asyncio.sleep(0.001)
+            server.faults.duplicate, server.faults.reorder = True, 9
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    try:
+        assert listens.wait(30)
+        yield server
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+        loop.close()
+
+
+def played_by(server):
+    return sum(one["played"] for one in server.history.summary().values())
 
 
 def wait_for_all(platform, trades):
     expected = dict.fromkeys(INTERVAL_US, trades.height)
     eventually(lambda: counted(platform) == expected or None, within_seconds=LIMIT_SECONDS, what=f"bars of {expected}")
     eventually(lambda: provisional(platform) == 0, within_seconds=LIMIT_SECONDS, what="every bar to be final")
-
-
-def wait_for_share(platform, trades, share):
-    eventually(
-        lambda: query(platform, "select count(*) from tick_data")[0][0] >= share * trades.height,
-        within_seconds=LIMIT_SECONDS,
-        what=f"{share:.0%} of the ticks",
-    )
 
 
 def counted(platform):
@@ -119,6 +144,21 @@ def check(platform, trades):
     finals = Counter((bar.symbol, bar.interval, bar.start_us, bar.revision) for bar in finals_on_topics(platform))
     assert set(finals.values()) == {1}
     assert {bar[:3] for bar in finals} == expected_finals
+    check_indicators(platform, trades)
+
+
+def check_indicators(platform, trades):
+    symbols = trades["symbol"].unique().to_list()
+    for interval in INTERVAL_US:
+        eventually(
+            lambda interval=interval: (
+                not indicator_faults(trades, interval, indicators_in_database(platform, interval))
+            ),
+            within_seconds=60,
+            what=f"the indicators of {interval} to be TA-Lib's",
+            every_seconds=1.0,
+        )
+        assert indicator_faults(trades, interval, indicators_over_rest(platform, interval, symbols)) == []
 
 
 def bars_over_rest(platform, trades, interval):

@@ -106,7 +106,8 @@ class LiveIndicators:
         past = list(history)
         warmed = self._calculator(None)
         warmed.warm(map(_closing, (bar for bar in past if bar.start_us < first_us)))
-        if not self._reached(warmed):
+        closed = (self._base or self._calculator(self._closed)).newest
+        if closed is not None and (warmed.newest is None or warmed.newest < closed):
             return False
         if warmed.count:
             self._base, self._closed = warmed, warmed.state()
@@ -127,11 +128,12 @@ class LiveIndicators:
         for start_us, bar in self._revised.items():
             row[start_us] = max(bar, row.get(start_us, bar), key=_version)
         bars = [row[start_us] for start_us in sorted(row)]
+        closed = (self._base or self._calculator(self._closed)).newest
+        if closed is not None and (not bars or bars[-1].version < closed):
+            return []
         calculator = self._calculator(None)
         calculator.warm(_closing(bar) for bar in bars if bar.start_us < since_us)
         told = list(_told_on(calculator, (bar for bar in bars if bar.start_us >= since_us)))
-        if not self._reached(calculator):
-            return []
         self._base, self._closed, self._revised = None, calculator.state(), {}
         return told + list(_told_on(calculator, self.waiting))
 
@@ -190,11 +192,6 @@ class LiveIndicators:
             self._revised[bar.start_us] = bar
             if len(self._revised) > REVISED_MAX:
                 del self._revised[max(self._revised)]
-
-    def _reached(self, calculator: IndicatorCalculator) -> bool:
-        """Whether a calculator has come as far as what has closed here."""
-        closed, other = (self._base or self._calculator(self._closed)).newest, calculator.newest
-        return closed is None or (other is not None and other >= closed)
 
     def _drop_unreached(self, past: Past) -> bool:
         """Leaves out the revised bars that are too old for `past`; whether there are others."""

@@ -226,8 +226,9 @@ def closed_and_revised():
 
 def test_a_revised_bar_waits_for_a_history_that_knows_all_that_has_closed():
     indicators, bars = closed_and_revised()
-    told = indicators.recall(Past(bars[:690], complete=True))
-    assert (told, len(indicators.revised), indicators.stale) == ([], 1, 0)
+    for behind in (bars[:690], [*bars[:698], replace(bars[698], final=False)]):
+        told = indicators.recall(Past(behind, complete=True))
+        assert (told, len(indicators.revised), indicators.stale) == ([], 1, 0)
     told = indicators.recall(Past(bars[:699], complete=True))
     assert [one.start_us for one in told] == [bar.start_us for bar in bars[650:]]
     assert {one.start_us: one.values for one in told}.items() <= by_calculator(bars).items()
