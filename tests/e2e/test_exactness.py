@@ -5,26 +5,23 @@ So do its indicators, in both: TA-Lib's of the recomputed bars. Crashes are the 
 
 import asyncio
 import threading
-from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from indicator_proof import indicator_faults
-from kept import bars_in_database, finals_on_topics, indicators_in_database, indicators_over_rest, query
+from kept import finals_on_topics
 from marketstream.testing.exactness import exactness_trades
-from marketstream.testing.platform import Platform, eventually
+from marketstream.testing.platform import Platform
 from marketstream.testing.replay.server import ReplayServer
 from marketstream.testing.replay.source import FileSource, Pace
 from marketstream.testing.trades import read_trades, write_trades
-from oracle import INTERVAL_US, differences, expected_bars
+from whole_day import check, wait_for_all
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RECORDING = Path(__file__).resolve().parents[3] / "shared" / "data" / "us_equity_trades_20131007.csv.gz"
-LIMIT_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
@@ -113,58 +110,3 @@ def disordered(trade_file):
 
 def played_by(server):
     return sum(one["played"] for one in server.history.summary().values())
-
-
-def wait_for_all(platform, trades):
-    expected = dict.fromkeys(INTERVAL_US, trades.height)
-    eventually(lambda: counted(platform) == expected or None, within_seconds=LIMIT_SECONDS, what=f"bars of {expected}")
-    eventually(lambda: provisional(platform) == 0, within_seconds=LIMIT_SECONDS, what="every bar to be final")
-
-
-def counted(platform):
-    rows = query(platform, "select interval, sum(trade_count) from aggregated_data group by interval")
-    return {interval: int(count) for interval, count in rows}
-
-
-def provisional(platform):
-    return query(platform, "select count(*) from aggregated_data where not final")[0][0]
-
-
-def check(platform, trades):
-    expected_finals = set()
-    for interval in INTERVAL_US:
-        expected = expected_bars(trades, interval)
-        assert differences(expected, bars_in_database(platform, interval)) == []
-        over_rest = bars_over_rest(platform, trades, interval)
-        assert differences(expected, over_rest) == []
-        assert all(bar["final"] for bar in over_rest.values())
-        expected_finals |= {(symbol, interval, start_us) for symbol, start_us in expected}
-    stored = query(platform, "select count(*), count(distinct (symbol, trade_id)), sum(size) from tick_data")
-    assert stored == [(trades.height, trades.height, float(trades["size"].sum()))]
-    finals = Counter((bar.symbol, bar.interval, bar.start_us, bar.revision) for bar in finals_on_topics(platform))
-    assert set(finals.values()) == {1}
-    assert {bar[:3] for bar in finals} == expected_finals
-    check_indicators(platform, trades)
-
-
-def check_indicators(platform, trades):
-    symbols = trades["symbol"].unique().to_list()
-    for interval in INTERVAL_US:
-        eventually(
-            lambda interval=interval: (
-                not indicator_faults(trades, interval, indicators_in_database(platform, interval))
-            ),
-            within_seconds=60,
-            what=f"the indicators of {interval} to be TA-Lib's",
-            every_seconds=1.0,
-        )
-        assert indicator_faults(trades, interval, indicators_over_rest(platform, interval, symbols)) == []
-
-
-def bars_over_rest(platform, trades, interval):
-    bars = {}
-    for symbol in trades["symbol"].unique():
-        response = platform.get(f"/api/v1/aggregated/{symbol}", window=interval, limit=10_000)
-        assert response.status_code == 200, response.text
-        bars |= {(symbol, bar["start_us"]): bar for bar in response.json()["bars"]}
-    return bars

@@ -9,6 +9,7 @@ from which all after it is counted anew.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from marketstream.analytics.indicator_state import Version
 from marketstream.analytics.indicators import IndicatorCalculator
 from marketstream.analytics.parameters import IndicatorParameters
 from marketstream.analytics.sessions import Sessions
@@ -106,7 +107,7 @@ class LiveIndicators:
         past = list(history)
         warmed = self._calculator(None)
         warmed.warm(map(_closing, (bar for bar in past if bar.start_us < first_us)))
-        closed = (self._base or self._calculator(self._closed)).newest
+        closed = self._newest_closed()
         if closed is not None and (warmed.newest is None or warmed.newest < closed):
             return False
         if warmed.count:
@@ -128,7 +129,7 @@ class LiveIndicators:
         for start_us, bar in self._revised.items():
             row[start_us] = max(bar, row.get(start_us, bar), key=_version)
         bars = [row[start_us] for start_us in sorted(row)]
-        closed = (self._base or self._calculator(self._closed)).newest
+        closed = self._newest_closed()
         if closed is not None and (not bars or bars[-1].version < closed):
             return []
         calculator = self._calculator(None)
@@ -183,6 +184,9 @@ class LiveIndicators:
             versions.append(bar)
             self._waiting[start_us] = bar
         return arrived, changed_us
+
+    def _newest_closed(self) -> Version | None:
+        return (self._base or self._calculator(self._closed)).newest
 
     def _keep_aside(self, bar: Bar) -> None:
         """Keeps a final for `recall`, in its newest version."""
