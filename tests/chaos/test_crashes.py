@@ -24,9 +24,11 @@ from marketstream.domain.interval import Interval
 from marketstream.storage.redis.reader import RedisReader
 from marketstream.testing.exactness import exactness_trades
 from marketstream.testing.platform import Platform, eventually
-from marketstream.testing.replay.remote import ReplayControl
-from marketstream.testing.trades import RecordedTrades, write_trades
+from marketstream.testing.replay.server import ReplayServer
+from marketstream.testing.replay.source import FileSource, Pace
+from marketstream.testing.trades import RecordedTrades
 from oracle import INTERVAL_US, differences, expected_bars
+from own_feed import HeldClock, listening, played_by
 from stores import INDICATOR_NAMES, flux_rows
 from whole_day import check, wait_for_all
 
@@ -106,46 +108,49 @@ def order(rounds, chance):
 
 
 @pytest.fixture
-def day(tmp_path, pytestconfig):
-    """The trades, and the file they are played from."""
-    path = tmp_path / "day.parquet"
-    made = exactness_trades(pytestconfig.getoption("--crash-trades"), SYMBOLS, hours=HOURS)
-    write_trades(path, made)
-    return RecordedTrades.of(made).frame, path
+def day(pytestconfig):
+    return RecordedTrades.of(exactness_trades(pytestconfig.getoption("--crash-trades"), SYMBOLS, hours=HOURS))
 
 
 @pytest.fixture
-def platform(tmp_path, day, pytestconfig):
-    _, path = day
-    platform = Platform(
-        tmp_path / "data",
-        {
-            "PROVIDERS": "polygon",
-            "POLYGON__API_KEY": "replay",
-            "SYMBOLS": ",".join(SYMBOLS),
-            "REPLAY__FILE": str(path),
-            "REPLAY__SPEED": str(HOURS * 3_600 / pytestconfig.getoption("--crash-seconds")),
-            "REPLAY__ADMIN": "true",
-            "STREAMING__REALTIME_CHECKPOINT_SECONDS": "8",
-            "INFLUX__RETENTION_DAYS": "36500",  # the day is long past
-        },
-    )
-    own = f"127.0.0.1:{platform.environment['MARKETSTREAM_REPLAY__PORT']}"
-    platform.environment["MARKETSTREAM_POLYGON__WEBSOCKET_URL"] = f"ws://{own}/stocks"
-    with platform:
+def clock():
+    return HeldClock()
+
+
+@pytest.fixture
+def feed(day, clock, pytestconfig):
+    pace = Pace(HOURS * 3_600 / pytestconfig.getoption("--crash-seconds"))
+    with listening(ReplayServer(FileSource(day), pace, clock=clock)) as server:
+        yield server
+
+
+@pytest.fixture
+def platform(tmp_path, feed):
+    stream, rest = feed.endpoints()["polygon"]
+    environment = {
+        "PROVIDERS": "polygon",
+        "POLYGON__API_KEY": "replay",
+        "POLYGON__WEBSOCKET_URL": stream,
+        "POLYGON__REST_URL": rest,
+        "SYMBOLS": ",".join(SYMBOLS),
+        "STREAMING__REALTIME_CHECKPOINT_SECONDS": "8",
+        "INFLUX__RETENTION_DAYS": "36500",  # the day is long past
+    }
+    with Platform(tmp_path / "data", environment) as platform:
         yield platform
 
 
-def test_every_store_equals_the_recomputation_though_everything_is_killed(platform, day, pytestconfig):
-    trades, _ = day
-    began, chance = time.monotonic(), random.Random(pytestconfig.getoption("--crash-seed"))
-    rounds = pytestconfig.getoption("--crash-rounds")
-    control = ReplayControl(f"ws://127.0.0.1:{platform.settings.replay.port}")
+def test_every_store_equals_the_recomputation_though_everything_is_killed(platform, day, clock, feed, pytestconfig):
+    trades, rounds = day.frame, pytestconfig.getoption("--crash-rounds")
+    chance = random.Random(pytestconfig.getoption("--crash-seed"))
     crashes = Crashes(platform)
     moments = sorted(chance.uniform(0.02, 0.92) for _ in range(rounds))
+    began = time.monotonic()
+    clock.release()  # not before everything runs
     for kind, share in zip(order(rounds, chance), moments, strict=True):
-        reached = share * trades.height
-        eventually(lambda reached=reached: control.status().played >= reached, within_seconds=600, what=f"{share:.0%}")
+        eventually(
+            lambda share=share: played_by(feed) >= share * trades.height, within_seconds=900, what=f"{share:.0%}"
+        )
         crashes.inject(kind)
     wait_for_all(platform, trades)
     check(platform, trades)

@@ -4,8 +4,7 @@ So do its indicators, in both: TA-Lib's of the recomputed bars. Crashes are the 
 """
 
 import asyncio
-import threading
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -17,6 +16,7 @@ from marketstream.testing.platform import Platform
 from marketstream.testing.replay.server import ReplayServer
 from marketstream.testing.replay.source import FileSource, Pace
 from marketstream.testing.trades import read_trades, write_trades
+from own_feed import listening, played_by
 from whole_day import check, wait_for_all
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -69,7 +69,9 @@ def test_every_bar_and_its_indicators_are_exact(start, trades):
 def test_they_are_though_every_trade_comes_twice_and_in_disorder(start, trade_file, trades):
     """Duplicated and reordered by the provider, in micro-batches, over other numbers of partitions."""
     shape = {"KAFKA__PARTITIONS": "5", "STREAMING__SHUFFLE_PARTITIONS": "3", "STREAMING__TRIGGER": "500 milliseconds"}
-    with disordered(trade_file) as server:
+    recorded = read_trades(trade_file)
+    feed = ReplayServer(FileSource(recorded), Pace(None))
+    with listening(feed, partial(disturb, symbols=len(recorded.symbols))) as server:
         stream, rest = server.endpoints()["polygon"]
         with start(**shape, POLYGON__WEBSOCKET_URL=stream, POLYGON__REST_URL=rest) as platform:
             wait_for_all(platform, trades)
@@ -78,35 +80,12 @@ def test_they_are_though_every_trade_comes_twice_and_in_disorder(start, trade_fi
         assert min(tally.duplicated, tally.reordered) > 0.9 * trades.height
 
 
-@contextmanager
-def disordered(trade_file):
-    """A provider that sends everything twice, and backwards within windows of 9 trades."""
-    recorded = read_trades(trade_file)
-    server, listens = ReplayServer(FileSource(recorded), Pace(None)), threading.Event()
-    loop, stop = asyncio.new_event_loop(), asyncio.Event()
-
-    async def serve():
-        async with server:
-            listens.set()
-            # What comes before the first trade that is heard of a symbol was before anybody listened, and may be late.
-            while len(server.history.symbols()) < len(recorded.symbols):  # noqa: ASYNC110  # nothing announces it
-                await asyncio.sleep(0.001)
-            played = played_by(server)
-            while played_by(server) == played:  # noqa: ASYNC110  # nothing announces it
-                await asyncio.sleep(0.001)
-            server.faults.duplicate, server.faults.reorder = True, 9
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    try:
-        assert listens.wait(30)
-        yield server
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join(30)
-        loop.close()
-
-
-def played_by(server):
-    return sum(one["played"] for one in server.history.summary().values())
+async def disturb(server, symbols):
+    """Sends everything twice from now on, and backwards within windows of 9 trades."""
+    # What comes before the first trade that is heard of a symbol was before anybody listened, and may be late.
+    while len(server.history.symbols()) < symbols:  # noqa: ASYNC110  # nothing announces it
+        await asyncio.sleep(0.001)
+    played = played_by(server)
+    while played_by(server) == played:  # noqa: ASYNC110  # nothing announces it
+        await asyncio.sleep(0.001)
+    server.faults.duplicate, server.faults.reorder = True, 9
