@@ -29,7 +29,7 @@ from marketstream.storage.timescale.writer import TimescaleWriter
 from marketstream.testing.platform import eventually
 from stores import Log, environment, fresh_schema
 
-pytestmark = [pytest.mark.servers, pytest.mark.spark]
+pytestmark = [pytest.mark.servers, pytest.mark.spark, pytest.mark.timeout(900)]
 
 INTERVAL = Interval.parse("3min")  # of no other test, so that nobody else writes to its topic
 PAST_BARS, BARS_BEFORE, BARS_AFTER = 600, 30, 40
@@ -95,7 +95,7 @@ class Job:
             told = self.told(bars[0].symbol)
             return told if wanted <= {one.start_us for one in told if one.final} else None
 
-        return eventually(look, within_seconds=120, what=f"indicators of {len(bars)} bars", every_seconds=0.5)
+        return eventually(look, within_seconds=300, what=f"indicators of {len(bars)} bars", every_seconds=0.5)
 
 
 @pytest.fixture
