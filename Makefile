@@ -13,7 +13,7 @@ PYTHON ?=
 ARGS ?=
 JOB ?= bars
 
-.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-chaos bench bench-latency bench-ingest bench-timescale lock
+.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-chaos test-crash bench bench-latency bench-ingest bench-timescale lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,8 +70,11 @@ test-fast: setup ## Run the tests that need neither network nor JVM
 	@$(BIN)/pytest tests/unit tests/property $(ARGS)
 
 test-chaos: setup ## Break the feed of a whole platform in 30 ways over 10 minutes, for two providers
-	@$(BIN)/pytest tests/chaos -s --chaos-faults 30 --chaos-seconds 600 --chaos-rate 1000 \
+	@$(BIN)/pytest tests/chaos/test_feed_faults.py -s --chaos-faults 30 --chaos-seconds 600 --chaos-rate 1000 \
 	 --chaos-providers binance,polygon $(ARGS)
+
+test-crash: setup ## Kill processes and broker of a whole platform 20 times over 5 minutes; compare every store
+	@$(BIN)/pytest tests/chaos/test_crashes.py -s --crash-rounds 20 --crash-seconds 300 --crash-trades 100000 $(ARGS)
 
 bench: setup ## Run every benchmark
 	@set -e; for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" $(ARGS); done

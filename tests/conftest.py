@@ -23,13 +23,17 @@ from marketstream.testing.platform import free_ports
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long and how hard tests/chaos goes about it: short by default; `make test-chaos` does more."""
+    """How long and how hard tests/chaos goes about it: short by default; `make test-chaos` and `test-crash` do more."""
     group = parser.getgroup("chaos")
     group.addoption("--chaos-faults", type=int, default=6, help="how many faults a run injects")
     group.addoption("--chaos-seconds", type=float, default=24.0, help="over how long they are spread")
     group.addoption("--chaos-rate", type=float, default=400.0, help="ticks a second")
     group.addoption("--chaos-providers", default="polygon", help="separated by commas")
     group.addoption("--chaos-seed", type=int, default=1, help="of the faults' order")
+    group.addoption("--crash-rounds", type=int, default=7, help="how many processes a run kills")
+    group.addoption("--crash-seconds", type=float, default=45.0, help="over how long the day is played")
+    group.addoption("--crash-trades", type=int, default=12_000, help="about how many trades the day has")
+    group.addoption("--crash-seed", type=int, default=1, help="of the kills' order and moments")
 
 
 def _isolated_settings(data_dir: Path) -> Settings:

@@ -17,6 +17,24 @@ def bars_in_database(platform, interval):
     return {(row[0], row[-2]): dict(zip(names, row, strict=True)) for row in rows}
 
 
+def indicators_in_database(platform, interval):
+    """Final or not, and values; by (symbol, start in µs)."""
+    start = "(extract(epoch from start_time) * 1000000)::bigint"
+    sql = f'select symbol, {start}, final, "values" from technical_indicators where interval = %s'  # noqa: S608  # constants
+    rows = query(platform, sql, interval)
+    return {(symbol, start_us): (final, values) for symbol, start_us, final, values in rows}
+
+
+def indicators_over_rest(platform, interval, symbols):
+    """The same by way of the API."""
+    said = {}
+    for symbol in symbols:
+        response = platform.get(f"/api/v1/indicators/{symbol}", window=interval, limit=10_000)
+        assert response.status_code == 200, response.text
+        said |= {(symbol, one["start_us"]): (one["final"], one["values"]) for one in response.json()["indicators"]}
+    return said
+
+
 def query(platform, sql, *parameters):
     options = platform.settings.postgres
     with (
@@ -36,11 +54,15 @@ def query(platform, sql, *parameters):
 
 def finals_on_topics(platform):
     """Every final message, in the order of its partition."""
-    settings = platform.settings
-    reader = AssignedReader(settings.kafka.bootstrap_servers, f"look-{uuid.uuid4().hex}")
-    reader.open({bars_topic(interval): 0 for interval in settings.intervals}, {})
-    ends, found = reader.ask_ends(), []
+    topics = map(bars_topic, platform.settings.intervals)
+    return [decode_bar(value) for value in messages_on(platform, *topics) if b'"final":true' in value]
+
+
+def messages_on(platform, *topics):
+    """The value of every message on these topics, in the order of its partition."""
+    reader = AssignedReader(platform.settings.kafka.bootstrap_servers, f"look-{uuid.uuid4().hex}")
+    reader.open(dict.fromkeys(topics, 0), {})
+    ends = reader.ask_ends()
     while (until := ends.positions()) is None or not reached(reader.positions, until):
-        found += [message.value for message in reader.poll(10_000, 0.05) if b'"final":true' in message.value]
+        yield from (message.value for message in reader.poll(10_000, 0.05))
     reader.close()
-    return list(map(decode_bar, found))

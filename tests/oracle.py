@@ -7,7 +7,8 @@ import polars as pl
 
 from marketstream.testing.market_trade import MarketTrade
 
-INTERVAL_US = {"1min": 60_000_000, "5min": 300_000_000, "15min": 900_000_000}
+INTERVAL_US = {"1min": 60_000_000, "5min": 300_000_000, "15min": 900_000_000}  # those of the platform as it comes
+ALL_INTERVAL_US = {"1s": 1_000_000, "10s": 10_000_000, **INTERVAL_US, "1h": 3_600_000_000, "1d": 86_400_000_000}
 EXACT_FIELDS = ("open", "high", "low", "close", "trade_count", "last_event_time_us")
 VWAP_RELATIVE = 1e-9
 # Flags of a trade file (`sale_condition`) that keep a trade from prices: cash, next day, seller, stock-option, average
@@ -32,7 +33,7 @@ def expected_bars(trades: pl.DataFrame, interval: str) -> dict[tuple[str, int], 
     `trades` has symbol, event_time_us, sequence, price and size; where sale conditions are to count, also
     `sale_condition` (hexadecimal flags), or `conditions` (Massive's numbers) and `provider`.
     """
-    length = INTERVAL_US[interval]
+    length = ALL_INTERVAL_US[interval]
     ordered = _with_updates(trades).sort("symbol", "event_time_us", "sequence")
     start = (pl.col("event_time_us") // length * length).alias("start_us")
     price, counted = pl.col("price"), pl.col("updates_volume")

@@ -344,7 +344,7 @@ def flux_rows(settings: InfluxSettings, measurement: str) -> list[dict[str, Any]
           |> map(fn: (r) => ({{r with time_ns: int(v: r._time)}}))
     """
     token = settings.token.get_secret_value()
-    with InfluxDBClient(settings.url, token, org=settings.organisation) as client:
+    with InfluxDBClient(settings.url, token, timeout=120_000, org=settings.organisation) as client:
         return [record.values for table in client.query_api().query(query) for record in table.records]
 
 

@@ -388,6 +388,9 @@ class ReplaySettings(Section):
     file: Path | None = Field(default=None, description="CSV or Parquet of trades; without it a market is generated")
     speed: str = Field(default="1", description="a factor such as `1` or `60`, or `max`")
     loop: bool = Field(default=False, description="start over at the end of the file")
+    sale_conditions: bool = Field(
+        default=False, description="tell the file's sale conditions, by which a trade may update less of its bars"
+    )
     seed: int = Field(default=7, description="of the generated market; the same seed gives the same trades")
     ticks_per_second: float = Field(
         default=50.0, gt=0, le=100_000, description="of the generated market, over all symbols"

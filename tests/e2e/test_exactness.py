@@ -1,21 +1,27 @@
-"""Every bar of a replayed day, in the database and over REST, is final and equals its recomputation from the file."""
+"""Every bar of a replayed day, in the database and over REST, is final and equals its recomputation from the file.
 
-from collections import Counter
+So do its indicators, in both: TA-Lib's of the recomputed bars. Crashes are the matter of tests/chaos.
+"""
+
+import asyncio
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from kept import bars_in_database, finals_on_topics, query
+from kept import finals_on_topics
 from marketstream.testing.exactness import exactness_trades
-from marketstream.testing.platform import Platform, eventually
-from marketstream.testing.trades import write_trades
-from oracle import INTERVAL_US, differences, expected_bars
+from marketstream.testing.platform import Platform
+from marketstream.testing.replay.server import ReplayServer
+from marketstream.testing.replay.source import FileSource, Pace
+from marketstream.testing.trades import read_trades, write_trades
+from own_feed import listening, played_by
+from whole_day import check, wait_for_all
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 RECORDING = Path(__file__).resolve().parents[3] / "shared" / "data" / "us_equity_trades_20131007.csv.gz"
-LIMIT_SECONDS = 300
 
 
 @pytest.fixture(scope="module")
@@ -46,90 +52,45 @@ def start(tmp_path, trade_file, trades):
             "SYMBOLS": ",".join(trades["symbol"].unique()),
             "REPLAY__FILE": str(trade_file),
             "REPLAY__SPEED": "max",
+            "REPLAY__SALE_CONDITIONS": "true",
         } | more
 
     def make(**more):
         platform = Platform(tmp_path / "data", environment(**more))
-        platform.environment["MARKETSTREAM_POLYGON__WEBSOCKET_URL"] = (
-            f"ws://127.0.0.1:{platform.environment['MARKETSTREAM_REPLAY__PORT']}/stocks"
-        )
+        own = f"127.0.0.1:{platform.environment['MARKETSTREAM_REPLAY__PORT']}"
+        platform.environment.setdefault("MARKETSTREAM_POLYGON__WEBSOCKET_URL", f"ws://{own}/stocks")
         return platform
 
     return make
 
 
-@pytest.mark.parametrize("trigger", ["realtime", "500 milliseconds"])
-def test_every_bar_is_exact(start, trades, trigger):
-    with start(STREAMING__TRIGGER=trigger) as platform:
+def test_every_bar_and_its_indicators_are_exact(start, trades):
+    with start() as platform:
         wait_for_all(platform, trades)
         check(platform, trades)
         assert {bar.revision for bar in finals_on_topics(platform)} == {0}
 
 
-def test_every_bar_is_exact_though_spark_the_closer_and_each_writer_are_killed(start, trades):
-    # Slow enough that each kill comes in the middle of the day.
-    victims = ("bars", "redis-writer", "closer", "timescale-writer", "influx-writer", "closer", "bars")
-    span_seconds = (trades["event_time_us"].max() - trades["event_time_us"].min()) / 1e6
-    with start(REPLAY__SPEED=str(round(span_seconds / 40))) as platform:
-        for number, name in enumerate(victims, start=1):
-            wait_for_share(platform, trades, number * 0.11)
-            if platform.service(name)["state"] == "absent":
-                continue
-            killed = platform.kill(name)
-            eventually(
-                lambda name=name, killed=killed: platform.service(name)["pid"] not in (None, killed),
-                within_seconds=120,
-                what=f"{name} to be started again",
-            )
-        wait_for_all(platform, trades)
-        check(platform, trades)
-        assert platform.service("bars")["restarts"] >= 2
+def test_they_are_though_every_trade_comes_twice_and_in_disorder(start, trade_file, trades):
+    """Duplicated and reordered by the provider, in micro-batches, over other numbers of partitions."""
+    shape = {"KAFKA__PARTITIONS": "5", "STREAMING__SHUFFLE_PARTITIONS": "3", "STREAMING__TRIGGER": "500 milliseconds"}
+    recorded = read_trades(trade_file)
+    feed = ReplayServer(FileSource(recorded), Pace(None))
+    with listening(feed, partial(disturb, symbols=len(recorded.symbols))) as server:
+        stream, rest = server.endpoints()["polygon"]
+        with start(**shape, POLYGON__WEBSOCKET_URL=stream, POLYGON__REST_URL=rest) as platform:
+            wait_for_all(platform, trades)
+            check(platform, trades)
+        tally = server.desk.tallies["polygon"]
+        assert min(tally.duplicated, tally.reordered) > 0.9 * trades.height
 
 
-def wait_for_all(platform, trades):
-    bars = {interval: expected_bars(trades, interval) for interval in INTERVAL_US}
-    expected = {interval: sum(bar["trade_count"] for bar in own.values()) for interval, own in bars.items()}
-    eventually(lambda: counted(platform) == expected or None, within_seconds=LIMIT_SECONDS, what=f"bars of {expected}")
-    eventually(lambda: provisional(platform) == 0, within_seconds=LIMIT_SECONDS, what="every bar to be final")
-
-
-def wait_for_share(platform, trades, share):
-    eventually(
-        lambda: query(platform, "select count(*) from tick_data")[0][0] >= share * trades.height,
-        within_seconds=LIMIT_SECONDS,
-        what=f"{share:.0%} of the ticks",
-    )
-
-
-def counted(platform):
-    rows = query(platform, "select interval, sum(trade_count) from aggregated_data group by interval")
-    return {interval: int(count) for interval, count in rows}
-
-
-def provisional(platform):
-    return query(platform, "select count(*) from aggregated_data where not final")[0][0]
-
-
-def check(platform, trades):
-    expected_finals = set()
-    for interval in INTERVAL_US:
-        expected = expected_bars(trades, interval)
-        assert differences(expected, bars_in_database(platform, interval)) == []
-        over_rest = bars_over_rest(platform, trades, interval)
-        assert differences(expected, over_rest) == []
-        assert all(bar["final"] for bar in over_rest.values())
-        expected_finals |= {(symbol, interval, start_us) for symbol, start_us in expected}
-    stored = query(platform, "select count(*), count(distinct (symbol, trade_id)), sum(size) from tick_data")
-    assert stored == [(trades.height, trades.height, float(trades["size"].sum()))]
-    finals = Counter((bar.symbol, bar.interval, bar.start_us, bar.revision) for bar in finals_on_topics(platform))
-    assert set(finals.values()) == {1}
-    assert {bar[:3] for bar in finals} == expected_finals
-
-
-def bars_over_rest(platform, trades, interval):
-    bars = {}
-    for symbol in trades["symbol"].unique():
-        response = platform.get(f"/api/v1/aggregated/{symbol}", window=interval, limit=10_000)
-        assert response.status_code == 200, response.text
-        bars |= {(symbol, bar["start_us"]): bar for bar in response.json()["bars"]}
-    return bars
+async def disturb(server, symbols):
+    """Sends everything twice from now on, and backwards within windows of 9 trades."""
+    # What comes before the first trade that is heard of a symbol was before anybody listened, and may be late.
+    while len(server.history.symbols()) < symbols:  # noqa: ASYNC110  # nothing announces it
+        await asyncio.sleep(0.001)
+    played = played_by(server)
+    while played_by(server) == played:  # noqa: ASYNC110  # nothing announces it
+        await asyncio.sleep(0.001)
+    server.faults.duplicate, server.faults.reorder = True, 9

@@ -214,6 +214,17 @@ def test_history_warms_what_is_new_and_previews_equal_finals(spark, tmp_path):
     assert_equal_to_oracle(stream.kept | cold_part(bars[:590]), bars, utc_days(bars))
 
 
+def test_a_bar_revised_long_after_it_closed_is_counted_anew_from_the_database(spark, tmp_path):
+    bars = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(640, seed=6)]
+    revision = replace(bars[615], trade_count=2, revision=1, close=bars[615].high)
+    final = [*bars[:615], revision, *bars[616:]]
+    recipe = replace(RECIPE, history=Recorded(tuple(final)))
+    stream = Stream(spark, tmp_path / "revised", recipe).run(bars[600:630], [revision], bars[630:])
+    assert len([one for one in stream.told if one.start_us == bars[620].start_us]) == 2
+    assert_equal_to_oracle(stream.kept | cold_part(bars[:600]), final, utc_days(final))
+    assert not any(observed["technical_indicators"].stale for observed in stream.observed)
+
+
 def cold_part(bars):
     """The first bars' indicators, which are not what is tested."""
     from marketstream.analytics.live import LiveIndicators

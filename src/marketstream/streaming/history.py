@@ -8,10 +8,10 @@ from collections.abc import Callable, Hashable
 from functools import cache
 from typing import Protocol
 
+from marketstream.analytics.live import Past
 from marketstream.analytics.sessions import Sessions
 from marketstream.domain.errors import StoreError
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar
 from marketstream.observability.logs import get_logger
 from marketstream.ports import MarketReader
 
@@ -47,8 +47,18 @@ class BarHistory:
         self._paused_until = self._period_ends = -1.0
         self._left_seconds = 0.0
 
-    def before(self, symbol: str, interval: Interval, start_us: int, sessions: Sessions) -> list[Bar] | None:
-        """Bars older than `start_us`, the oldest first, back to the session's open and as far as indicators look.
+    def before(
+        self, symbol: str, interval: Interval, start_us: int, sessions: Sessions, since_us: int | None = None
+    ) -> Past | None:
+        """Bars older than `start_us`.
+
+        Args:
+            symbol: Whose.
+            interval: Of which length.
+            start_us: See above, in µs.
+            sessions: The symbol's.
+            since_us: Back from here (by default, from `start_us`) there is all that indicators look at, and the session
+                from its open; if it is not too much.
 
         Returns:
             None where the store can't tell now; ask again later.
@@ -56,18 +66,25 @@ class BarHistory:
         began = self._clock()
         if began < self._paused_until or not self._has_time(began):
             return None
-        session = sessions.session_of(start_us)
+        since_us = start_us if since_us is None else since_us
+        session = sessions.session_of(since_us)
         # One more than the session has, to see that it is there from its beginning.
-        session_bars = (start_us - session.open_us) // interval.us + 1 if session else 0
-        limit = min(max(self._wanted, session_bars) + _WAITING_BARS, _BARS_MAX)
+        session_bars = (since_us - session.open_us) // interval.us + 1 if session else 0
+        later = (start_us - since_us) // interval.us
+        limit = min(later + max(self._wanted, session_bars) + _WAITING_BARS, _BARS_MAX)
         try:
-            return self._reader.bars(symbol, interval, start_us=None, end_us=start_us, limit=limit)
+            bars = self._reader.bars(symbol, interval, start_us=None, end_us=start_us, limit=limit)
         except StoreError as error:
             self._paused_until = self._clock() + _PAUSE_SECONDS
             _LOG.warning("no history for indicators", error=str(error), again_seconds=_PAUSE_SECONDS)
             return None
         finally:
-            self._left_seconds -= self._clock() - began
+            self.spend(self._clock() - began)
+        return Past(bars, complete=len(bars) < limit)
+
+    def spend(self, seconds: float) -> None:
+        """Counts time that went into past bars: of every four seconds they are given two."""
+        self._left_seconds -= seconds
 
     def _has_time(self, now: float) -> bool:
         if now >= self._period_ends:

@@ -3,6 +3,7 @@
 Messages reach Python as they are: one decoding there costs less than parsing in the JVM and converting every column.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,9 +21,10 @@ from marketstream.analytics.parameters import IndicatorParameters
 from marketstream.analytics.sessions import MarketSessions
 from marketstream.contracts.messages import decode_bar, encode
 from marketstream.contracts.topics import BARS_PREFIX, INDICATORS, PROVIDER_BARS
+from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
-from marketstream.streaming.history import HistorySource, worker_history
+from marketstream.streaming.history import BarHistory, HistorySource, worker_history
 
 # Raise it whenever the grouping or the state changes: checkpoints made for another version are not resumed.
 TRANSFORM_VERSION = 2
@@ -96,7 +98,9 @@ class IndicatorProcessor(StatefulProcessor):
             live, warm = self._restored(symbol)
             warm = warm or self._warmed(live, Interval.parse(interval), bars)
             told = live.take(bars)
-            self._state.update((live.closed, orjson.dumps(live.waiting), warm))
+            if live.revised:
+                told += self._recalled(live, symbol, Interval.parse(interval))
+            self._state.update((live.closed, orjson.dumps([*live.revised, *live.waiting]), warm))
             yield from (Row(key=symbol, value=encode(one), told=0, stale=0, undecodable=0) for one in told)
             yield Row(key=symbol, value=None, told=len(told), stale=live.stale, undecodable=undecodable)
         elif undecodable:
@@ -121,13 +125,32 @@ class IndicatorProcessor(StatefulProcessor):
 
     def _warmed(self, live: LiveIndicators, interval: Interval, bars: list[Bar]) -> bool:
         """Takes the history in, if it can be had now."""
-        recipe = self._recipe
-        if recipe.history is None:
+        if self._recipe.history is None:
             return True
-        first = min([*live.waiting, *bars], key=lambda bar: bar.start_us)
-        history = worker_history(recipe.history, recipe.parameters.history_bars)
-        past = history.before(first.symbol, interval, first.start_us, _sessions().of(first.symbol))
-        return past is not None and live.warm(past)
+        # Up to the newest: the oldest may be one that was revised long after, with others between that do not come.
+        starts = [bar.start_us for bar in (*live.waiting, *bars)]
+        past = self._past(self._recipe.history).before(
+            bars[0].symbol, interval, max(starts), _sessions().of(bars[0].symbol), min(starts)
+        )
+        return past is not None and live.warm(past.bars, bars)
+
+    def _recalled(self, live: LiveIndicators, symbol: str, interval: Interval) -> list[Indicators]:
+        """Counts anew from the earliest bar that was revised after it closed for good, if history can be had now."""
+        if self._recipe.history is None:
+            live.give_up()
+            return []
+        history = self._past(self._recipe.history)
+        first_us, since_us = live.waiting[0].start_us, live.revised[0].start_us
+        past = history.before(symbol, interval, first_us, _sessions().of(symbol), since_us)
+        if past is None:
+            return []
+        began = time.monotonic()
+        told = live.recall(past)
+        history.spend(time.monotonic() - began)
+        return told
+
+    def _past(self, source: HistorySource) -> BarHistory:
+        return worker_history(source, self._recipe.parameters.history_bars)
 
 
 @cache

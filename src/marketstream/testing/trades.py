@@ -7,7 +7,7 @@ proves a gap.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
@@ -59,6 +59,10 @@ class RecordedTrades:
     def last_event_time_us(self) -> int:
         """The latest event time."""
         return int(self.frame["event_time_us"].max())  # type: ignore[arg-type]  # a non-empty Int64 column's maximum
+
+    def without_conditions(self) -> Self:
+        """The same trades, each of which updates everything."""
+        return replace(self, frame=self.frame.with_columns(conditions=pl.lit(None, pl.String)))
 
     def chunks(self, *, loop: bool = False) -> Iterator[list[MarketTrade]]:
         """The trades, a few thousand at a time.

@@ -8,7 +8,7 @@ import pytest
 from indicator_cases import DEFAULT, MINUTE_US, price_bar, walk
 from marketstream.analytics.indicator_state import IndicatorStateError
 from marketstream.analytics.indicators import IndicatorCalculator
-from marketstream.analytics.live import WAITING_MAX, LiveIndicators
+from marketstream.analytics.live import REVISED_MAX, WAITING_MAX, LiveIndicators, Past
 from marketstream.analytics.parameters import IndicatorParameters
 from marketstream.analytics.sessions import UtcDays
 from marketstream.domain.market import Bar
@@ -115,8 +115,12 @@ def test_nothing_goes_backwards():
     indicators.take(bars)
     assert indicators.take([replace(bars[-1], trade_count=1, final=False)]) == []
     assert indicators.stale == 0  # an older version of a bar that is known is no loss
-    assert indicators.take([bars[0], replace(bars[0], trade_count=3)]) == []
-    assert indicators.stale == 2
+    assert indicators.take([replace(bars[0], trade_count=1, final=False)]) == []
+    assert indicators.stale == 1
+    assert indicators.take([bars[0], replace(bars[0], trade_count=3, revision=1)]) == []
+    assert [bar.revision for bar in indicators.revised] == [1]
+    indicators.give_up()
+    assert (indicators.stale, indicators.revised) == (2, [])
 
 
 def test_the_newest_closed_bar_may_be_revised():
@@ -157,7 +161,7 @@ def test_without_finals_the_bars_that_wait_are_bounded_and_the_values_right():
     assert len(indicators.waiting) == WAITING_MAX
     assert [one.values for one in told] == list(by_calculator(bars).values())
     assert indicators.take([bars[0]]) == []
-    assert indicators.stale == 1
+    assert indicators.revised == [bars[0]]
 
 
 def test_history_comes_before_all_that_waits():
@@ -177,6 +181,94 @@ def test_history_that_lacks_what_has_closed_is_refused():
     assert not indicators.warm([])
     assert indicators.warm(bars[:59])
     assert indicators.take([bars[59]])[0].values == by_calculator(bars)[bars[59].start_us]
+
+
+@pytest.mark.parametrize("pieces", [1, 5, 60])
+def test_bars_revised_long_after_they_closed_change_all_after_them(pieces):
+    """Whenever history comes, and over restarts, the last word is that of the calculator over the last versions."""
+    chance = random.Random(pieces)
+    bars = [replace(bar, last_event_time_us=bar.end_us - 1, trade_count=2) for bar in walk(900)]
+    revised = {
+        at: replace(bars[at], trade_count=3, revision=1, close=bars[at].high) for at in (300, 301, 640, 780, 880)
+    }
+    missing = bars[700]  # no trade of it came before the others had closed
+    messages = [(bar.start_us, bar) for bar in bars if bar is not missing]
+    messages += [(bars[at + 1].end_us + chance.randrange(18) * MINUTE_US, bar) for at, bar in revised.items()]
+    messages.append((bars[720].start_us, missing))
+    messages.sort(key=lambda message: message[0])
+    stored, told, indicators = {}, [], live()
+    for piece in in_pieces([bar for _, bar in messages], pieces, seed=pieces):
+        told += indicators.take(piece)
+        if chance.random() < 0.5 or piece[-1] == bars[-1]:
+            stored |= {bar.start_us: bar for _, bar in messages if bar.start_us <= piece[-1].start_us}
+            first_us = indicators.waiting[0].start_us
+            past = Past([stored[start] for start in sorted(stored) if start < first_us], complete=True)
+            told += indicators.recall(past)
+        closed, kept = indicators.closed, [*indicators.revised, *indicators.waiting]
+        indicators = live()
+        indicators.restore(closed, kept)
+    assert indicators.revised == []
+    final = [revised.get(at, bar) for at, bar in enumerate(bars)]
+    kept = last_words(told)
+    assert {start_us: one.values for start_us, one in kept.items()} == by_calculator(final)
+    assert all(one.final for one in kept.values())
+
+
+def closed_and_revised():
+    """Indicators of 700 closed bars, of which the 650th was revised, and those bars as history knows them now."""
+    bars = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(700)]
+    revision = replace(bars[650], trade_count=2, revision=1, close=bars[650].high)
+    indicators = live()
+    indicators.take(bars)
+    assert indicators.take([revision]) == []
+    return indicators, [*bars[:650], revision, *bars[651:]]
+
+
+def test_a_revised_bar_waits_for_a_history_that_knows_all_that_has_closed():
+    indicators, bars = closed_and_revised()
+    for behind in (bars[:690], [*bars[:698], replace(bars[698], final=False)]):
+        told = indicators.recall(Past(behind, complete=True))
+        assert (told, len(indicators.revised), indicators.stale) == ([], 1, 0)
+    told = indicators.recall(Past(bars[:699], complete=True))
+    assert [one.start_us for one in told] == [bar.start_us for bar in bars[650:]]
+    assert {one.start_us: one.values for one in told}.items() <= by_calculator(bars).items()
+    assert indicators.take([bars[699]])[0].values == by_calculator(bars)[bars[699].start_us]
+
+
+def test_a_revised_bar_that_the_history_does_not_reach_back_for_is_left_out():
+    indicators, bars = closed_and_revised()
+    before = indicators.closed
+    assert indicators.recall(Past(bars[650 - DEFAULT.history_bars + 1 : 699], complete=False)) == []
+    assert (indicators.revised, indicators.stale, indicators.closed) == ([], 1, before)
+
+
+def test_many_revised_bars_are_bounded_and_all_of_history_counts():
+    bars = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(400)]
+    again = [replace(bar, trade_count=2, revision=1, close=bar.low) for bar in bars[:300]]
+    indicators = live()
+    indicators.take(bars)
+    indicators.take(again)
+    assert indicators.revised == again[:REVISED_MAX]
+    told = indicators.recall(Past([*again, *bars[300:399]], complete=True))
+    assert {one.start_us: one.values for one in told} == by_calculator([*again, *bars[300:]])
+
+
+def test_history_fills_the_hole_between_a_bar_of_long_ago_and_those_of_now():
+    bars = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(700)]
+    revision = replace(bars[600], trade_count=2, revision=1, close=bars[600].high)
+    arriving = [revision, *bars[690:]]
+    indicators = live()
+    assert indicators.warm(bars[:699], arriving)
+    told = indicators.take(arriving)
+    right = by_calculator([*bars[:600], revision, *bars[601:]])
+    assert {one.start_us: one.values for one in told} == {bar.start_us: right[bar.start_us] for bar in bars[600:]}
+
+
+def test_a_past_bar_that_was_never_final_counts_as_it_stands():
+    bars = walk(100)
+    indicators = live()
+    assert indicators.warm([*bars[:50], replace(bars[50], final=False), *bars[51:99]])
+    assert indicators.take([bars[99]])[0].values == by_calculator(bars)[bars[99].start_us]
 
 
 def test_no_history_is_an_answer_for_a_new_symbol():

@@ -1,6 +1,7 @@
 import pytest
 
 from indicator_cases import MINUTE_US, price_bar
+from marketstream.analytics.live import Past
 from marketstream.analytics.sessions import UtcDays
 from marketstream.domain.interval import Interval
 from marketstream.streaming.history import BarHistory
@@ -41,7 +42,8 @@ def asked(history, start_us=DAY_US):
 
 def test_bars_before_the_moment_the_oldest_first(clock):
     bars = [price_bar(minute, 10.0) for minute in range(1_438, 1_442)]
-    assert asked(BarHistory(InMemoryMarketReader(bars=bars), 20, clock)) == bars[:2]
+    past = asked(BarHistory(InMemoryMarketReader(bars=bars), 20, clock))
+    assert past == Past(bars[:2], complete=True)
 
 
 def test_as_far_as_indicators_look_or_to_the_session_s_open_and_no_further_than_the_bound(clock):
@@ -53,6 +55,26 @@ def test_as_far_as_indicators_look_or_to_the_session_s_open_and_no_further_than_
     assert reader.limits == [500 + 64, 1_001 + 64, 10_000]
 
 
+def test_back_from_an_earlier_bar_as_far_as_its_indicators_look(clock):
+    reader = SlowReader([price_bar(minute, 10.0) for minute in range(1_000)], clock, 0)
+    history = BarHistory(reader, 20, clock)
+    past = history.before("BTCUSDT", MINUTE, 900 * MINUTE_US, UtcDays(), 40 * MINUTE_US)
+    assert reader.limits == [860 + 41 + 64]
+    assert (len(past.bars), past.complete) == (900, True)
+    short = history.before("BTCUSDT", Interval.parse("1min"), 900 * MINUTE_US, UtcDays(), 899 * MINUTE_US)
+    assert short.complete
+    assert not BarHistory(reader, 20, clock).before("BTCUSDT", MINUTE, DAY_US, UtcDays()).complete
+
+
+def test_time_spent_on_past_bars_counts(clock):
+    history = BarHistory(InMemoryMarketReader(bars=[price_bar(0, 10.0)]), 20, clock)
+    assert asked(history) is not None
+    history.spend(2.0)
+    assert asked(history) is None
+    clock.seconds += 4.1
+    assert asked(history) is not None
+
+
 def test_a_store_that_is_away_is_left_alone_for_a_while(clock):
     reader = InMemoryMarketReader(bars=[price_bar(0, 10.0)])
     history = BarHistory(reader, 20, clock)
@@ -61,7 +83,7 @@ def test_a_store_that_is_away_is_left_alone_for_a_while(clock):
     reader.available = True
     assert asked(history) is None
     clock.seconds += 16
-    assert len(asked(history)) == 1
+    assert len(asked(history).bars) == 1
 
 
 def test_a_slow_store_takes_half_of_the_time_at_most(clock):

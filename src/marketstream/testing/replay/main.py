@@ -47,7 +47,8 @@ def build(settings: Settings) -> ReplayServer:
 def _source(settings: Settings) -> Source:
     replay = settings.replay
     if replay.file is not None:
-        return FileSource(read_trades(replay.file), loop=replay.loop)
+        trades = read_trades(replay.file)
+        return FileSource(trades if replay.sale_conditions else trades.without_conditions(), loop=replay.loop)
     try:
         market = Market(tuple(settings.symbols), replay.ticks_per_second, replay.seed, replay.arrivals)
     except ValueError as error:
