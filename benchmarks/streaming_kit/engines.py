@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -104,7 +105,7 @@ def running(engine: Engine, log: Path) -> Iterator[Running]:
             yield Running(processes, log)
         finally:
             for process in processes:
-                stop_group(process, 15, 20.0)
+                stop_group(process, signal.SIGTERM, 20.0)
 
 
 def marketstream(settings: Settings, folder: Path, *, trigger: str, conf: Sequence[str] = ()) -> Engine:
