@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 from common.broker import make_topics
 from common.machine import cpu_name
 from psycopg2.extras import execute_values
@@ -68,10 +69,11 @@ def isolated(data_dir: Path) -> Settings:
 
 
 @contextmanager
-def served(settings: Settings, server: type[Server], name: str) -> Iterator[None]:
+def served(settings: Settings, kind: type[Server]) -> Iterator[catching.Place]:
     """The server, for as long as the block lasts."""
-    with running(server(settings), settings.data_dir / f"{name}.log"):
-        yield
+    server = kind(settings)
+    with running(server, settings.data_dir / f"{server.name}.log") as process:
+        yield catching.Place(psutil.Process(process.pid), server.directory)
 
 
 def rate(count: int, run: Callable[[], None]) -> float:
@@ -170,13 +172,13 @@ def influx_rates(settings: Settings, count: int) -> dict[str, float]:
 def rates(settings: Settings, options: argparse.Namespace) -> dict[str, float]:
     """Every store's figures, and the Redis writer's under a steady load."""
     figures: dict[str, float] = {}
-    with served(settings, PostgresServer, "postgres"):
+    with served(settings, PostgresServer):
         figures |= postgres_rates(settings, options.count)
-    with served(settings, InfluxServer, "influxdb"):
+    with served(settings, InfluxServer):
         figures |= influx_rates(settings, options.count)
-    with served(settings, RedisServer, "redis"):
+    with served(settings, RedisServer):
         figures |= redis_rates(settings, options.count)
-        with served(settings, KafkaServer, "kafka"):
+        with served(settings, KafkaServer):
             figures |= steady(settings, options.seconds)
     for name, figure in figures.items():
         print(f"{name:<75} {figure:>12,.1f}" if figure < 1_000 else f"{name:<75} {figure:>12,.0f}")
@@ -185,15 +187,17 @@ def rates(settings: Settings, options: argparse.Namespace) -> dict[str, float]:
 
 def catch_up(settings: Settings, options: argparse.Namespace) -> list[dict[str, Any]]:
     """Each writer in turn, on the same backlog, with nothing but the broker and its store beside it."""
-    found = []
-    with served(settings, KafkaServer, "kafka"):
+    found: list[dict[str, Any]] = []
+    with served(settings, KafkaServer) as broker:
         make_topics(settings, all_topics(settings.intervals))
         rate = catching.fill(settings, options.catch_up)
-        print(f"{options.catch_up:,} ticks put onto tick_data at {rate:,.0f}/s", flush=True)
+        size = broker.bytes_on_disk() / options.catch_up
+        print(f"{options.catch_up:,} ticks put onto tick_data at {rate:,.0f}/s, {size:.0f} bytes each", flush=True)
         for writer in options.writers.split(","):
-            with store_of(writer, settings) as stored:
-                caught = catching.catch_up(settings, writer, options.catch_up, stored)
-            found.append(catching.report(caught))
+            with store_of(writer, settings) as store:
+                caught = catching.catch_up(settings, writer, options.catch_up, store, broker)
+                stored = stored_ticks(settings.postgres) if writer == "timescale-writer" else None
+            found.append(catching.report(caught, stored) | {"broker_bytes": size})
             if aim := AIMS.get(writer):
                 verdict = "reached" if found[-1]["ticks_per_second"] >= aim else "MISSED"
                 print(f"  aim {aim:,} ticks/s: {verdict}", flush=True)
@@ -203,19 +207,13 @@ def catch_up(settings: Settings, options: argparse.Namespace) -> list[dict[str, 
 
 
 @contextmanager
-def store_of(writer: str, settings: Settings) -> Iterator[Callable[[], int | None]]:
-    """The writer's store, running, and how many ticks it has, where it keeps them all."""
-    match writer:
-        case "timescale-writer":
-            with served(settings, PostgresServer, "postgres"):
-                migrate(settings.postgres)
-                yield lambda: stored_ticks(settings.postgres)
-        case "redis-writer":
-            with served(settings, RedisServer, "redis"):
-                yield lambda: None
-        case _:
-            with served(settings, InfluxServer, "influxdb"):
-                yield lambda: None
+def store_of(writer: str, settings: Settings) -> Iterator[catching.Place]:
+    """The writer's store, running and ready."""
+    kinds = {"timescale-writer": PostgresServer, "redis-writer": RedisServer, "influx-writer": InfluxServer}
+    with served(settings, kinds[writer]) as place:
+        if writer == "timescale-writer":
+            migrate(settings.postgres)
+        yield place
 
 
 def stored_ticks(settings: PostgresSettings) -> int:
