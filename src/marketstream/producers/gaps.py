@@ -81,7 +81,7 @@ class GapFiller:
 
     async def run(self) -> None:
         """Fills holes until cancelled."""
-        fills = {asyncio.create_task(self._fill(hole)) for hole in self._resumed}
+        fills = {asyncio.create_task(self._go_on(hole)) for hole in self._resumed}
         try:
             while True:
                 fills |= {asyncio.create_task(self._take_on(hole)) for hole in self._continuity.new_holes()}
@@ -93,6 +93,10 @@ class GapFiller:
             for fill in fills:
                 fill.cancel()
             await asyncio.gather(*fills, return_exceptions=True)
+
+    async def _go_on(self, hole: Hole) -> None:
+        await self._say(hole, "open", "")  # so that who looks for gaps being filled finds it among the recent ones
+        await self._fill(hole)
 
     async def _take_on(self, hole: Hole) -> None:
         await asyncio.sleep(self._settings.grace_seconds)

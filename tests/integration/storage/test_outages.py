@@ -177,8 +177,8 @@ def test_a_store_that_goes_away_and_comes_back_misses_nothing(
             eventually(lambda: lag(kafka, group) == 0, 20, "everything is committed")
 
 
-def lag(kafka: Settings, group: str) -> int:
-    return consumer_lag(kafka.kafka.bootstrap_servers, group, TOPICS)
+def lag(kafka: Settings, group: str, topics: Sequence[str] = TOPICS) -> int:
+    return consumer_lag(kafka.kafka.bootstrap_servers, group, topics)
 
 
 def test_poison_is_set_aside_and_the_stream_goes_on(
@@ -226,6 +226,7 @@ def dead_letters(kafka: Settings, symbol: str, count: int) -> list:
     return found
 
 
+@pytest.mark.timeout(900)
 def test_writers_killed_again_and_again_lose_nothing_and_count_nothing_twice(
     request: pytest.FixtureRequest,
     server_settings: Callable[..., Settings],
@@ -242,7 +243,7 @@ def test_writers_killed_again_and_again_lose_nothing_and_count_nothing_twice(
         here = settings.model_copy(update={"postgres": own, "redis": cache})
         chance = random.Random(11)
         processes = {name: start(name, here, tmp_path) for name in names}
-        request.addfinalizer(lambda: [process.kill() for process in processes.values()])
+        request.addfinalizer(lambda: kill(processes.values()))
         for part in range(0, len(items), 300):
             publish(items[part : part + 300])
             name = names[part // 300 % 2]
@@ -253,13 +254,20 @@ def test_writers_killed_again_and_again_lose_nothing_and_count_nothing_twice(
         with closing(TimescaleReader(own)) as reader, closing(RedisReader(cache)) as cached:
             eventually(lambda: only(read_contents(reader), symbol) == expected(items), 200, "all is in PostgreSQL")
             eventually(lambda: len(cached.ticks(symbol, start_us=None, end_us=None, limit=1_000)) == 900, 200, "Redis")
-            eventually(lambda: sum(lag(kafka, name) for name in names) == 0, 200, "all is committed")
+            read = [topic for topic in TOPICS if topic != "quote_data"]  # which only one of the two reads
+            eventually(lambda: sum(lag(kafka, name, read) for name in names) == 0, 200, "all is committed")
             assert cached.ticks(symbol, start_us=None, end_us=None, limit=1_000) == [
                 item for item in items if isinstance(item, Tick)
             ]
         for process in processes.values():
             process.send_signal(signal.SIGTERM)
         assert [process.wait(20) for process in processes.values()] == [0, 0]
+
+
+def kill(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.kill()
+        process.wait(10)
 
 
 def start(name: str, settings: Settings, folder: Path) -> subprocess.Popen[bytes]:

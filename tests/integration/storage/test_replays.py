@@ -34,7 +34,7 @@ from stores import (
     topic_ids,
 )
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
 START_US = 1_381_152_600_000_000
 SYMBOLS = ("IBM", "BAC")

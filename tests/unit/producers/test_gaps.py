@@ -199,6 +199,7 @@ async def test_a_gap_goes_on_being_filled_after_a_restart() -> None:
     after.continuity.new_holes()
     after.filler.resume([opened], [tick(4), tick(9)])
     async with running(after) as until:
-        await until(lambda: bool(after.gaps()))
+        await until(lambda: len(after.gaps()) == 2)
     assert after.published() == [2, 3, 5, 6, 7, 8]
-    assert (after.gaps()[-1].state, after.gaps()[-1].gap_id) == ("closed", opened.gap_id)
+    assert [(gap.state, gap.gap_id) for gap in after.gaps()] == [("open", opened.gap_id), ("closed", opened.gap_id)]
+    assert after.gaps()[0].updated_us >= opened.updated_us
