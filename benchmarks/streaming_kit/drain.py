@@ -15,7 +15,7 @@ from marketstream.settings import Settings
 
 _LOOK_SECONDS = 0.25
 _QUIET_SECONDS = 2.0  # nothing new for so long, and it is looked whether all is there
-_PATIENCE_SECONDS = 120.0  # nothing new for so long, and it is given up
+_PATIENCE_SECONDS = 300.0  # nothing new for so long, and it is given up
 
 
 @dataclass(frozen=True)
