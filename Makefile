@@ -13,7 +13,7 @@ PYTHON ?=
 ARGS ?=
 JOB ?= bars
 
-.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-chaos test-crash bench bench-latency bench-ingest bench-timescale lock
+.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-chaos test-crash bench bench-latency bench-ingest bench-streaming bench-storage bench-timescale lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -87,6 +87,12 @@ bench-ingest: setup ## Measure socket to Kafka as fast as it goes (ARGS=--soak: 
 
 bench-timescale: setup ## Measure TimescaleDB beside PostgreSQL (ARGS="--timescale-bin DIR")
 	@$(BIN)/python benchmarks/timescale.py $(ARGS)
+
+bench-streaming: setup ## Measure the bars query, beside other engines (ARGS="--peer-python PATH", ARGS=--growth)
+	@$(BIN)/python benchmarks/streaming.py $(ARGS)
+
+bench-storage: setup ## Measure writes into the stores (ARGS="--catch-up 10000000": a writer that was away)
+	@$(BIN)/python benchmarks/storage.py $(ARGS)
 
 lock: setup ## Choose versions anew and write the lock files
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv

@@ -28,19 +28,18 @@ from typing import Any
 
 import orjson
 import psutil
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from common.broker import Topic, own_broker
+from common.machine import cpu_name, percentiles
+from confluent_kafka import Consumer, TopicPartition
 from ingest_kit import frames
 
-from marketstream.bus.admin import ensure_topics
 from marketstream.contracts.messages import encode
 from marketstream.contracts.topics import DEAD_LETTERS, INGEST_TOPICS, TICKS
 from marketstream.domain.market import Tick
-from marketstream.launch.running import running, stop_group
-from marketstream.launch.servers.kafka import KafkaServer
+from marketstream.launch.running import stop_group
 from marketstream.producers.validation import TickValidator, Verdict
 from marketstream.providers.binance import parse as binance
-from marketstream.settings import Settings, load_settings
-from marketstream.testing.platform import eventually, free_ports
+from marketstream.settings import Settings
 
 KIT = Path(__file__).parent / "ingest_kit"
 AIMS = {"polygon": 100_000, "binance": 40_000}
@@ -131,20 +130,6 @@ def producer(kind: str, names: list[str], port: int, settings: Settings) -> Iter
         stop_group(process, 15, 30.0)
         if process.returncode != 0:
             print(f"the producer ended with {process.returncode}; its last words:\n{log.read_text()[-2_000:]}")
-
-
-class Topic:
-    """How many messages the broker has acknowledged on a topic."""
-
-    def __init__(self, settings: Settings, name: str) -> None:
-        self._consumer = Consumer(
-            {"bootstrap.servers": settings.kafka.bootstrap_servers, "group.id": "ingest", "log_level": 0}
-        )
-        self._partitions = [TopicPartition(name, number) for number in range(settings.kafka.partitions)]
-
-    def total(self) -> int:
-        """All messages there have ever been."""
-        return sum(self._consumer.get_watermark_offsets(each, timeout=10)[1] for each in self._partitions)
 
 
 def measure(
@@ -355,45 +340,6 @@ def fifths(values: list[int]) -> list[list[int]]:
     return [values[first:end] or values[-1:] for first, end in pairwise(edges)]
 
 
-def percentiles(values: list[float], wanted: tuple[float, ...]) -> dict[str, float]:
-    """Percentiles by name."""
-    ordered = sorted(values)
-    return {f"p{each:g}": ordered[min(len(ordered) - 1, int(len(ordered) * each / 100))] for each in wanted if ordered}
-
-
-@contextmanager
-def own_broker(folder: Path, heap_mb: int) -> Iterator[tuple[Settings, psutil.Process]]:
-    """A Kafka on free ports with its data in the folder."""
-    port, controller = free_ports(2)
-    settings = load_settings(
-        data_dir=folder,
-        kafka={"port": port, "controller_port": controller, "heap_mb": heap_mb},
-        ingest={"allowed_lateness_seconds": 10},
-    )
-    with running(KafkaServer(settings), folder / "kafka.log") as process:
-        ensure_topics(settings.kafka.bootstrap_servers, INGEST_TOPICS, settings.kafka.partitions)
-        eventually(lambda: has_leaders(settings), within_seconds=20, what="leaders of the topics")
-        yield settings, java_process(process.pid)
-
-
-def has_leaders(settings: Settings) -> bool:
-    """Whether the topics just made can be asked."""
-    try:
-        return all(Topic(settings, name).total() >= 0 for name in (TICKS, DEAD_LETTERS))
-    except KafkaException:
-        return False
-
-
-def java_process(pid: int) -> psutil.Process:
-    """The broker itself, which its starter may have as a child."""
-
-    def look() -> psutil.Process | None:
-        starter = psutil.Process(pid)
-        return next((each for each in (starter, *starter.children(recursive=True)) if "java" in each.name()), None)
-
-    return eventually(look, within_seconds=10, what="a Java process")
-
-
 def main() -> None:
     """Runs what was asked for and prints the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -412,8 +358,7 @@ def main() -> None:
     print(f"{cpu_name()}, {os.cpu_count()} cores, Python {platform.python_version()}, {platform.system()}", flush=True)
     figures: dict[str, Any] = {"machine": cpu_name(), "cores": os.cpu_count()}
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="marketstream-ingest-")))
-        settings, broker = stack.enter_context(own_broker(folder, options.heap_mb))
+        settings, broker = stack.enter_context(own_broker(options.heap_mb, INGEST_TOPICS))
         if options.soak:
             figures["soak"] = soak(options, settings, broker)
         for kind in [] if options.soak else options.kinds.split(","):
@@ -424,12 +369,6 @@ def main() -> None:
         figures["peer"] = compare(options.peer_python)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2))
-
-
-def cpu_name() -> str:
-    """The processor's name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 if __name__ == "__main__":

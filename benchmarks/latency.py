@@ -1,237 +1,209 @@
-"""Where the milliseconds go: socket → tick in Redis, bar in Redis through Spark, bar over REST, both in PostgreSQL.
+"""Where the milliseconds go: socket → tick, bar, indicators and final bar at Kafka, in Redis, over REST, in PostgreSQL.
 
-Starts a whole platform of its own, feeds it an even stream of generated trades through the replay server, and looks at
-every store from outside, as a user would. A tick counts as visible in a store at the first look that shows it or a
-later one of its symbol; a bar, at the first look whose trade count includes the tick. Looks have a pause between them
-(stated in the report), which is part of the figure. Receive times are the ticks' own `received_time_us`.
+Starts a whole platform of its own, closer and indicators included, feeds it an even stream of generated trades through
+the replay server, and looks at every store from outside, as a user would. A tick counts as visible in a store at the
+first look that shows it or a later one of its symbol; a bar, or its indicators, at the first look whose trade count
+includes the tick. Looks have a pause between them (stated in the report), which is part of the figure; Kafka's times
+are those of its messages. Receive times are the ticks' own `received_time_us`. Afterwards some symbols trade once and
+fall silent. What each process used meanwhile is listed too.
 """
 
 import argparse
-import bisect
 import json
 import os
 import platform as machine
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psutil
-import psycopg2
-import redis
-from confluent_kafka import Consumer, TopicPartition
+from common.machine import cpu_name, percentiles
+from latency_kit.idle import idle_delays
+from latency_kit.looks import SYMBOLS, WINDOW, Watch, Watches, watch_postgres, watch_redis, watch_rest
+from latency_kit.services import usage, watched
+from latency_kit.topics import final_delays, ordinals, read_topic, watches_of
 
-from marketstream.contracts.messages import decode_bar, decode_tick
-from marketstream.domain.market import Tick
+from marketstream.contracts.messages import decode_bar, decode_indicators, decode_tick
+from marketstream.contracts.topics import INDICATORS, TICKS
+from marketstream.domain.indicators import Indicators
+from marketstream.domain.market import Bar, Tick
 from marketstream.settings import Settings
 from marketstream.testing.platform import Platform
 
-SYMBOLS = [f"S{number:02d}USDT" for number in range(1, 21)]
-WINDOW = "1min"
 # Looking costs processor time that the platform then lacks: seldom enough to matter little, often enough to tell.
 _REST_PAUSE_SECONDS = 0.025
 _POSTGRES_PAUSE_SECONDS = 0.05
 PERCENTILES = (50, 95, 99, 99.9)
+PLACES = ("redis tick", "redis bar", "rest bar", "postgres tick", "postgres bar")
 
 
-@dataclass
-class Watch:
-    """What was seen of one symbol in one place: at each look, a rising mark and the time of the look in µs."""
+@dataclass(frozen=True)
+class Read:
+    """What was on the topics over the measured time.
 
-    marks: list[Any] = field(default_factory=list)
-    seen_us: list[int] = field(default_factory=list)
+    Attributes:
+        ticks: With Kafka's time in ms; a minute more than was watched, so that a bar's earlier trades are counted too.
+        bars: The same of the bars of `WINDOW`.
+        indicators: The same of their indicators.
+        began_us: When the measured time began.
+        ended_us: When it ended.
+    """
 
-    def look(self, mark: Any) -> None:
-        """Remembers the mark if it is newer than all before."""
-        if not self.marks or mark > self.marks[-1]:
-            self.marks.append(mark)
-            self.seen_us.append(time.time_ns() // 1_000)
+    ticks: list[tuple[int, Tick]]
+    bars: list[tuple[int, Bar]]
+    indicators: list[tuple[int, Indicators]]
+    began_us: int
+    ended_us: int
 
-    def first_at_or_after(self, mark: Any) -> int | None:
-        """When this mark, or one past it, was first seen; None for those before the first look."""
-        index = bisect.bisect_left(self.marks, mark)
-        return self.seen_us[index] if 0 < index < len(self.marks) else None
-
-
-Watches = dict[str, dict[str, Watch]]
-
-
-def watch_redis(settings: Settings, watches: Watches, stop: threading.Event, pause: float) -> None:
-    """Looks at every symbol's latest tick and bar."""
-    client = redis.Redis(
-        host=settings.redis.host, port=settings.redis.port, password=settings.redis.password.get_secret_value()
-    )
-    keys = [f"latest_price:{symbol}" for symbol in SYMBOLS] + [f"aggregated:{symbol}:{WINDOW}" for symbol in SYMBOLS]
-    before: list[bytes | None] = [None] * len(keys)
-    while not stop.wait(pause):
-        values = client.mget(keys)
-        for index, (value, old) in enumerate(zip(values, before, strict=True)):
-            if value is None or value == old:
-                continue
-            symbol = SYMBOLS[index % len(SYMBOLS)]
-            message = json.loads(value)
-            if index < len(SYMBOLS):
-                watches["redis tick"][symbol].look((message["event_time_us"], message["sequence"]))
-            else:
-                watches["redis bar"][symbol].look((message["start_us"], message["trade_count"]))
-        before = values
+    @property
+    def inside(self) -> list[tuple[int, Tick]]:
+        """The ticks received in the measured time, less a second at its start and two at its end."""
+        first_us, last_us = self.began_us + 1_000_000, self.ended_us - 2_000_000
+        return [(at, tick) for at, tick in self.ticks if first_us <= tick.received_time_us < last_us]
 
 
-def watch_rest(settings: Settings, watches: Watches, stop: threading.Event, pause: float) -> None:
-    """Asks for one symbol's newest bar again and again."""
-    url = f"http://{settings.serving.host}:{settings.serving.api_port}/api/v1/aggregated/{SYMBOLS[0]}"
-    with httpx.Client(timeout=10) as client:
-        while not stop.wait(pause):
-            bars = client.get(url, params={"window": WINDOW, "limit": 1}).raise_for_status().json()["bars"]
-            for bar in bars:
-                watches["rest bar"][SYMBOLS[0]].look((bar["start_us"], bar["trade_count"]))
-
-
-def watch_postgres(settings: Settings, watches: Watches, stop: threading.Event, pause: float) -> None:
-    """Asks for one symbol's newest tick and bar again and again."""
-    options = settings.postgres
-    connection = psycopg2.connect(
-        host=options.host,
-        port=options.port,
-        dbname=options.database,
-        user=options.reader,
-        password=options.reader_password.get_secret_value(),
-    )
-    connection.autocommit = True
-    newest_tick = (
-        "select (extract(epoch from event_time) * 1000000)::bigint, sequence from tick_data "
-        "where symbol = %s and event_time > now() - interval '2 minutes' "
-        "order by event_time desc, sequence desc limit 1"
-    )
-    newest_bar = (
-        "select (extract(epoch from start_time) * 1000000)::bigint, trade_count from aggregated_data "
-        "where symbol = %s and interval = %s and start_time > now() - interval '5 minutes' "
-        "order by start_time desc limit 1"
-    )
-    with connection.cursor() as cursor:
-        while not stop.wait(pause):
-            cursor.execute(newest_tick, (SYMBOLS[0],))
-            for row in cursor.fetchall():
-                watches["postgres tick"][SYMBOLS[0]].look(tuple(row))
-            cursor.execute(newest_bar, (SYMBOLS[0], WINDOW))
-            for row in cursor.fetchall():
-                watches["postgres bar"][SYMBOLS[0]].look(tuple(row))
-    connection.close()
-
-
-def read_topic(settings: Settings, topic: str, since_us: int) -> list[tuple[int, bytes]]:
-    """Everything on a topic since a moment: (Kafka's create time in ms, value)."""
-    consumer = Consumer({"bootstrap.servers": settings.kafka.bootstrap_servers, "group.id": "latency-benchmark"})
-    partitions = consumer.list_topics(topic, timeout=10).topics[topic].partitions
-    starts = consumer.offsets_for_times(
-        [TopicPartition(topic, partition, since_us // 1_000) for partition in partitions], timeout=10
-    )
-    ends = {p: consumer.get_watermark_offsets(TopicPartition(topic, p), timeout=10)[1] for p in partitions}
-    consumer.assign(starts)
-    waiting = {start.partition for start in starts if 0 <= start.offset < ends[start.partition]}
-    messages = []
-    while waiting:
-        for message in consumer.consume(5_000, timeout=1):
-            if message.error() is None:
-                messages.append((message.timestamp()[1], message.value()))
-                if message.offset() >= ends[message.partition()] - 1:
-                    waiting.discard(message.partition())
-    consumer.close()
-    return messages
-
-
-def report(name: str, values: list[float], note: str = "") -> dict[str, float]:
-    """Prints one line of percentiles and returns them."""
+def report(name: str, values: list[float], aim_ms: float | None = None) -> dict[str, float]:
+    """Prints one line of percentiles, and whether the 99th is within the aim; returns them."""
     if not values:
-        print(f"{name:<46} no samples")
+        print(f"{name:<54} no samples")
         return {}
-    ordered = sorted(values)
-    figures = {f"p{p:g}": ordered[min(len(ordered) - 1, int(len(ordered) * p / 100))] for p in PERCENTILES}
+    figures = percentiles(values, PERCENTILES)
     shown = "  ".join(f"{label} {value:8.1f}" for label, value in figures.items())
-    print(f"{name:<46} {shown}  max {ordered[-1]:8.1f} ms  n={len(ordered)} {note}")
-    return figures | {"max": ordered[-1], "n": len(ordered)}
+    verdict = ""
+    if aim_ms is not None:
+        verdict = f" p99 ≤ {aim_ms:g}: {'reached' if figures['p99'] <= aim_ms else 'MISSED'}"
+    print(f"{name:<54} {shown}  max {max(values):8.1f} ms  n={len(values)}{verdict}")
+    return figures | {"max": max(values), "n": len(values)}
 
 
-def ordinals(ticks: list[Tick]) -> dict[tuple[str, int], tuple[int, int]]:
-    """For each (symbol, sequence): its bar's start and the bar's trade count once it is in."""
-    counted: dict[tuple[str, int], int] = {}
-    found = {}
-    for tick in sorted(ticks, key=lambda tick: tick.order):
-        start = tick.event_time_us - tick.event_time_us % 60_000_000
-        counted[tick.symbol, start] = counted.get((tick.symbol, start), 0) + 1
-        found[tick.symbol, tick.sequence] = (start, counted[tick.symbol, start])
-    return found
-
-
-def measure(settings: Settings, warm_up: float, seconds: float, pause: float) -> dict[str, Any]:
+def measure(running: Platform, options: argparse.Namespace) -> dict[str, Any]:
     """Watches for a while, then works out every tick's way."""
-    places = ("redis tick", "redis bar", "rest bar", "postgres tick", "postgres bar")
-    watches: Watches = {place: {symbol: Watch() for symbol in SYMBOLS} for place in places}
-    print(f"warming up for {warm_up:g} s …", flush=True)
-    time.sleep(warm_up)
+    settings = running.settings
+    watches: Watches = {place: {symbol: Watch() for symbol in SYMBOLS} for place in PLACES}
+    print(f"warming up for {options.warm_up:g} s …", flush=True)
+    time.sleep(options.warm_up)
+    with watched(running) as trees:
+        began_us, ended_us = watch(settings, watches, options)
+    used = usage(trees)
+    time.sleep(3)
+    idle = idle_delays(settings)
+    found = read_all(settings, began_us, ended_us)
+    figures = evaluate(found, watches)
+    figures |= stages(found)
+    figures |= finals(found, idle, settings)
+    print("\neach process meanwhile, with its children:")
+    for name, each in used.items():
+        print(f"  {name:<24} {each['cores']:6.3f} cores  {each['mib']:7.0f} MiB")
+    total = sum(each["cores"] for each in used.values())
+    print(f"  {'all':<24} {total:6.3f} cores  {sum(each['mib'] for each in used.values()):7.0f} MiB")
+    return figures | {"services": used}
+
+
+def watch(settings: Settings, watches: Watches, options: argparse.Namespace) -> tuple[int, int]:
+    """Looks at every place for as long as asked; returns when that began and ended, in µs."""
     stop = threading.Event()
     began_us = time.time_ns() // 1_000
     watchers: list[tuple[Callable[..., None], float]] = [
-        (watch_redis, pause),
+        (watch_redis, options.pause),
         (watch_rest, _REST_PAUSE_SECONDS),
         (watch_postgres, _POSTGRES_PAUSE_SECONDS),
     ]
-    threads = [threading.Thread(target=watch, args=(settings, watches, stop, each)) for watch, each in watchers]
+    threads = [threading.Thread(target=look, args=(settings, watches, stop, each)) for look, each in watchers]
     psutil.cpu_times_percent()
     for thread in threads:
         thread.start()
-    print(f"measuring for {seconds:g} s …", flush=True)
-    time.sleep(seconds)
+    print(f"measuring for {options.seconds:g} s …", flush=True)
+    time.sleep(options.seconds)
     stop.set()
     for thread in threads:
         thread.join()
-    ended_us = time.time_ns() // 1_000
     used = psutil.cpu_times_percent()
     print(f"processors meanwhile: {used.idle:.0f} % idle, {used.steal:.0f} % taken by the machine's other guests")
-    time.sleep(3)
-    # A minute more than was watched, so that a bar's earlier trades are counted too.
-    stamped = [(at, decode_tick(value)) for at, value in read_topic(settings, "tick_data", began_us - 61_000_000)]
+    return began_us, time.time_ns() // 1_000
+
+
+def read_all(settings: Settings, began_us: int, ended_us: int) -> Read:
+    """Reads the topics over the measured time, and what came until now."""
+    ticks = [(at, decode_tick(value)) for at, value in read_topic(settings, TICKS, began_us - 61_000_000)]
     bars = [(at, decode_bar(value)) for at, value in read_topic(settings, f"aggregated_data_{WINDOW}", began_us)]
-    return evaluate(stamped, bars, watches, began_us + 1_000_000, ended_us - 2_000_000)
+    indicators = [(at, decode_indicators(value)) for at, value in read_topic(settings, INDICATORS, began_us)]
+    of_window = [(at, each) for at, each in indicators if each.interval == WINDOW]
+    ours = [(at, tick) for at, tick in ticks if tick.symbol in SYMBOLS]
+    return Read(ours, bars, of_window, began_us, ended_us)
 
 
-def evaluate(stamped: list, bars: list, watches: Watches, began_us: int, ended_us: int) -> dict[str, Any]:
-    """Prints and returns the percentiles of each stage and place."""
-    ordinal = ordinals([tick for _, tick in stamped])
-    inside = [(at, tick) for at, tick in stamped if began_us <= tick.received_time_us < ended_us]
-    delays: dict[str, list[float]] = {place: [] for place in watches}
+def evaluate(found: Read, watches: Watches) -> dict[str, Any]:
+    """Prints and returns the percentiles of each place, tick by tick."""
+    ordinal = ordinals([tick for _, tick in found.ticks])
+    places = {
+        **watches,
+        "kafka bar": watches_of(found.bars, SYMBOLS),
+        "kafka indicators": watches_of(found.indicators, SYMBOLS),
+    }
+    delays: dict[str, list[float]] = {place: [] for place in places}
+    inside = found.inside
     for _, tick in inside:
-        for place, by_symbol in watches.items():
+        for place, by_symbol in places.items():
             mark = tick.order if place.endswith("tick") else ordinal[tick.symbol, tick.sequence]
             seen = by_symbol[tick.symbol].first_at_or_after(mark)
             if seen is not None:
                 delays[place].append((seen - tick.received_time_us) / 1_000)
-    span = (ended_us - began_us) / 1e6
-    figures: dict[str, Any] = {"ticks_per_second": len(inside) / span}
+    span = (found.ended_us - found.began_us) / 1e6 - 3
     print(f"\n{len(inside)} ticks in {span:.0f} s: {len(inside) / span:.0f} a second over {len(SYMBOLS)} symbols\n")
-    print("from the socket's receive to:")
-    figures["redis tick"] = report("(a) tick in Redis", delays["redis tick"], "p99 ≤ 20?")
-    figures["redis bar"] = report("(b) bar with it in Redis, through Spark", delays["redis bar"], "p99 ≤ 100?")
-    figures["rest bar"] = report("(c) bar with it over REST", delays["rest bar"])
-    figures["postgres tick"] = report("(d) tick in PostgreSQL", delays["postgres tick"], "p99 ≤ 1000?")
-    figures["postgres bar"] = report("(d) bar with it in PostgreSQL", delays["postgres bar"], "p99 ≤ 1000?")
+    print("from the socket's receive of each tick to:")
+    lines: list[tuple[str, str, float | None]] = [
+        ("redis tick", "(a) tick in Redis", 20),
+        ("kafka bar", "(b) bar with it at Kafka, through Spark", 100),
+        ("redis bar", "(b) bar with it in Redis, through Spark", 100),
+        ("kafka indicators", "(c) indicators of the bar with it at Kafka", 1_500),
+        ("rest bar", "(d) bar with it over REST", None),
+        ("postgres tick", "(e) tick in PostgreSQL", 1_000),
+        ("postgres bar", "(e) bar with it in PostgreSQL", 1_000),
+    ]
+    return {"ticks_per_second": len(inside) / span} | {
+        place: report(name, delays[place], aim) for place, name, aim in lines
+    }
+
+
+def stages(found: Read) -> dict[str, Any]:
+    """Prints and returns the percentiles of each stage on the way."""
+    began_us = found.began_us + 1_000_000
+    feed = [(tick.received_time_us - tick.event_time_us) / 1_000 for _, tick in found.inside]
+    produced = [at - tick.received_time_us / 1_000 for at, tick in found.inside]
+    through = [
+        at - bar.last_received_time_us / 1_000
+        for at, bar in found.bars
+        if bar.last_received_time_us >= began_us and not bar.final and bar.symbol in SYMBOLS
+    ]
+    told = [
+        at - each.last_received_time_us / 1_000
+        for at, each in found.indicators
+        if each.last_received_time_us >= began_us and not each.final and each.symbol in SYMBOLS
+    ]
     print("\nby stage:")
-    produced = [at - tick.received_time_us / 1_000 for at, tick in inside]
-    figures["publish"] = report("event time → socket (the feed)", feed_delay(inside))
-    figures["socket to kafka"] = report("socket → handed to Kafka (ms clock)", produced)
-    through = [at - bar.last_received_time_us / 1_000 for at, bar in bars if bar.last_received_time_us >= began_us]
-    figures["socket to bar"] = report("socket → bar handed to Kafka by Spark (ms clock)", through)
-    return figures
+    return {
+        "publish": report("event time → socket (the feed)", feed),
+        "socket to kafka": report("socket → handed to Kafka (ms clock)", produced),
+        "socket to bar": report("socket of a bar's newest tick → bar at Kafka", through, 100),
+        "socket to indicators": report("socket of a bar's newest tick → indicators at Kafka", told, 1_500),
+    }
 
 
-def feed_delay(inside: list) -> list[float]:
-    """How far behind its event time each tick was received."""
-    return [(tick.received_time_us - tick.event_time_us) / 1_000 for _, tick in inside]
+def finals(found: Read, idle: list[float], settings: Settings) -> dict[str, Any]:
+    """Prints and returns how late finals are, of symbols that trade on and of symbols that fell silent."""
+    lateness_us = round(settings.ingest.allowed_lateness_seconds * 1e6)
+    ticks = [tick for _, tick in found.ticks]
+    delays = final_delays(found.bars, ticks, lateness_us, since_us=found.began_us + 1_000_000)
+    grace_ms = settings.streaming.idle_grace_seconds * 1_000
+    print("\nfinal bars at Kafka:")
+    return {
+        "final": report("socket of the trade past the lateness → final", delays, 500),
+        "idle final": report("silent symbol: end and lateness passed → final", idle, grace_ms + 2_000),
+    }
 
 
 def main() -> None:
@@ -252,7 +224,7 @@ def main() -> None:
         "REPLAY__ARRIVALS": "even",
         "STREAMING__TRIGGER": options.trigger,
     }
-    print(f"{machine.processor() or machine.machine()}, {os.cpu_count()} cores, Python {sys.version.split()[0]}")
+    print(f"{cpu_name()}, {os.cpu_count()} cores, Python {machine.python_version()}")
     with tempfile.TemporaryDirectory(prefix="marketstream-latency-") as scratch:
         folder = (options.keep or Path(scratch)).absolute() / "data"
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -261,7 +233,7 @@ def main() -> None:
             f"ws://127.0.0.1:{running.environment['MARKETSTREAM_REPLAY__PORT']}"
         )
         with running:
-            figures = measure(running.settings, options.warm_up, options.seconds, options.pause)
+            figures = measure(running, options)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2))
 

@@ -1,51 +1,49 @@
-"""How fast the stores take data, and what the Redis writer costs and adds at a steady rate.
+"""How fast the stores take data, how a writer catches up that was away, what the Redis writer adds at a steady rate.
 
-Rows a second into PostgreSQL by the writer's COPY and, for comparison, by execute_values; messages a second into Redis;
-then the Redis writer's own process under 1,000 ticks and 3,000 bar updates a second: its share of a core, and the time
-from a tick's hand-over to Kafka until it is readable in Redis. Starts servers of its own on free ports.
+Rows a second into PostgreSQL by the writer's COPY and, for comparison, by execute_values; messages a second into
+InfluxDB and Redis; then the Redis writer's own process under 1,000 ticks and 3,000 bar updates a second: its share of a
+core, and the time from a tick's hand-over to Kafka until it is readable in Redis. `--catch-up N` instead puts N ticks
+onto `tick_data` and starts each writer's process on them: messages a second from Kafka to the store's commit, and its
+memory meanwhile; it fails where memory grows. Starts servers of its own on free ports.
 """
 
 import argparse
 import json
 import os
-import random
-import signal
-import socket
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
-from threading import Event, Thread
+from typing import Any
 
 import psutil
-import redis
+from common.broker import make_topics
+from common.machine import cpu_name
 from psycopg2.extras import execute_values
+from storage_kit import catch_up as catching
+from storage_kit.samples import bars_of, make_tick, messages_of
+from storage_kit.steady import redis_client, steady
 
-from marketstream.bus.admin import ensure_topics
-from marketstream.bus.publisher import KafkaPublisher
-from marketstream.contracts.messages import decode_tick, encode
+from marketstream.contracts import tables
 from marketstream.contracts.topics import all_topics
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.market import Tick
 from marketstream.launch.running import running
 from marketstream.launch.secrets import ensure_secrets
-from marketstream.launch.servers import KafkaServer, PostgresServer, RedisServer
+from marketstream.launch.servers import InfluxServer, KafkaServer, PostgresServer, RedisServer, Server
 from marketstream.ports import Message, Writer
 from marketstream.settings import PostgresSettings, Settings, load_settings
+from marketstream.storage.influx.writer import InfluxWriter
 from marketstream.storage.main import input_topics
 from marketstream.storage.redis.writer import RedisWriter
 from marketstream.storage.timescale.connection import connect
 from marketstream.storage.timescale.migrate import migrate
 from marketstream.storage.timescale.writer import TimescaleWriter
+from marketstream.testing.platform import free_ports
 
-SYMBOLS = [f"S{number:02d}USDT" for number in range(20)]
-INTERVALS_US = {"1min": 60_000_000, "5min": 300_000_000, "15min": 900_000_000}
-START_US = 1_381_152_600_000_000
-TICKS_PER_SECOND = 1_000
-PERCENTILES = (50, 95, 99, 99.9)
-CHANCE = random.Random(7)  # noqa: S311  # figures, no secret
+AIMS = {"timescale-writer": 60_000, "redis-writer": 29_000}
+WRITERS = ("timescale-writer", "redis-writer", "influx-writer")
+
 
 EXECUTE_VALUES = """
     insert into tick_data (symbol, event_time, received_time, price, size, provider, trade_id, sequence, exchange, side,
@@ -59,71 +57,23 @@ EXECUTE_VALUES_ROW = """(
 
 def isolated(data_dir: Path) -> Settings:
     """Settings on free ports."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(4)]
-        for listener in sockets:
-            listener.bind(("127.0.0.1", 0))
-        kafka, controller, postgres, cache = (listener.getsockname()[1] for listener in sockets)
+    kafka, controller, postgres, cache, influx = free_ports(5)
     ensure_secrets(data_dir)
     return load_settings(
         data_dir=data_dir,
         kafka={"port": kafka, "controller_port": controller},
         postgres={"port": postgres},
         redis={"port": cache},
+        influx={"port": influx},
     )
 
 
-def make_tick(number: int) -> Tick:
-    """One of a thousand trades a second over all symbols."""
-    return Tick(
-        symbol=SYMBOLS[number % len(SYMBOLS)],
-        price=round(100 + CHANCE.gauss(0, 1), 2),
-        size=round(CHANCE.expovariate(1), 4),
-        event_time_us=START_US + number * 1_000,
-        received_time_us=time.time_ns() // 1_000,
-        provider="binance",
-        trade_id=str(number),
-        sequence=number,
-        asset_class="crypto",
-        side="buy",
-    )
-
-
-def bars_of(tick: Tick) -> Iterator[Bar]:
-    """A version of each interval's bar, as Spark emits them for every trade."""
-    for name, length in INTERVALS_US.items():
-        start_us = tick.event_time_us // length * length
-        yield Bar(
-            symbol=tick.symbol,
-            interval=name,
-            start_us=start_us,
-            end_us=start_us + length,
-            open=tick.price,
-            high=tick.price,
-            low=tick.price,
-            close=tick.price,
-            volume=tick.size,
-            vwap=tick.price,
-            trade_count=tick.sequence + 1,
-            last_event_time_us=tick.event_time_us,
-            last_received_time_us=tick.received_time_us,
-        )
-
-
-def topic_of(item: Tick | Bar) -> str:
-    """Where it is published."""
-    return "tick_data" if isinstance(item, Tick) else f"aggregated_data_{item.interval}"
-
-
-def messages_of(items: Sequence[Tick | Bar]) -> list[Message]:
-    """As they come from the broker, one partition per topic."""
-    offsets: dict[str, int] = {}
-    messages = []
-    for item in items:
-        topic = topic_of(item)
-        offsets[topic] = offsets.get(topic, -1) + 1
-        messages.append(Message(topic, 0, offsets[topic], item.symbol, encode(item), 0))
-    return messages
+@contextmanager
+def served(settings: Settings, kind: type[Server]) -> Iterator[catching.Place]:
+    """The server, for as long as the block lasts."""
+    server = kind(settings)
+    with running(server, settings.data_dir / f"{server.name}.log") as process:
+        yield catching.Place(psutil.Process(process.pid), server.directory)
 
 
 def rate(count: int, run: Callable[[], None]) -> float:
@@ -208,115 +158,85 @@ def redis_rates(settings: Settings, count: int) -> dict[str, float]:
     return figures
 
 
-def redis_client(settings: Settings) -> redis.Redis:
-    """Straight to the server."""
-    return redis.Redis(port=settings.redis.port, password=settings.redis.password.get_secret_value())
+def influx_rates(settings: Settings, count: int) -> dict[str, float]:
+    """Messages a second by kind."""
+    ticks = [make_tick(number) for number in range(count)]
+    bars = [bar for tick in ticks[: count // 3] for bar in bars_of(tick)]
+    kinds = {"ticks": messages_of(ticks), "bar updates": messages_of(bars)}
+    return {
+        f"InfluxDB, {kind}, batches of 5000": write_rate(InfluxWriter(settings.influx), messages, 5_000)
+        for kind, messages in kinds.items()
+    }
 
 
-class Load:
-    """Publishes ticks and bar updates at an even rate, and remembers when it handed over each tick of one symbol."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._publisher = KafkaPublisher(settings.kafka.bootstrap_servers)
-        self._stop = Event()
-        self._thread = Thread(target=self._run)
-        self.sent_us: list[int] = []  # of SYMBOLS[0], in order
-
-    def __enter__(self) -> "Load":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._publisher.flush(10)
-
-    def _run(self) -> None:
-        begun = time.monotonic()
-        number = 0
-        while not self._stop.is_set():
-            due = int((time.monotonic() - begun) * TICKS_PER_SECOND)
-            while number < due:
-                tick = make_tick(number)
-                if number % len(SYMBOLS) == 0:
-                    self.sent_us.append(tick.received_time_us)
-                for item in (tick, *bars_of(tick)):
-                    self._publisher.publish(topic_of(item), item.symbol, encode(item))
-                number += 1
-            self._stop.wait(0.001)
-
-
-def steady(settings: Settings, seconds: float) -> dict[str, float]:
-    """The Redis writer's process under the load: its share of a core, and milliseconds from hand-over to readable."""
-    ensure_topics(settings.kafka.bootstrap_servers, all_topics(settings.intervals), settings.kafka.partitions)
-    with closing(redis_client(settings)) as client:
-        client.flushdb()
-        with Load(settings) as load, writer_process(settings) as process:
-            watch(client, load, 10.0)  # warm-up
-            before = process.cpu_times()
-            latencies = watch(client, load, seconds)
-            after = process.cpu_times()
-    used = (after.user + after.system) - (before.user + before.system)
-    ordered = sorted(latencies)
-    figures = {"Redis writer at 1,000 ticks/s + 3,000 bar updates/s, % of a core": 100 * used / seconds}
-    for percentile in PERCENTILES:
-        place = min(len(ordered) - 1, int(len(ordered) * percentile / 100))
-        figures[f"Redis writer, hand-over to Kafka to readable, p{percentile:g}, ms"] = ordered[place]
+def rates(settings: Settings, options: argparse.Namespace) -> dict[str, float]:
+    """Every store's figures, and the Redis writer's under a steady load."""
+    figures: dict[str, float] = {}
+    with served(settings, PostgresServer):
+        figures |= postgres_rates(settings, options.count)
+    with served(settings, InfluxServer):
+        figures |= influx_rates(settings, options.count)
+    with served(settings, RedisServer):
+        figures |= redis_rates(settings, options.count)
+        with served(settings, KafkaServer):
+            figures |= steady(settings, options.seconds)
+    for name, figure in figures.items():
+        print(f"{name:<75} {figure:>12,.1f}" if figure < 1_000 else f"{name:<75} {figure:>12,.0f}")
     return figures
 
 
-def watch(client: redis.Redis, load: Load, seconds: float) -> list[float]:
-    """Milliseconds until each of the symbol's ticks, or a later one, was seen."""
-    key = f"latest_price:{SYMBOLS[0]}"
-    seen = len(load.sent_us)
-    latencies: list[float] = []
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        value = client.get(key)
-        now_us = time.time_ns() // 1_000
-        newest = decode_tick(value).sequence // len(SYMBOLS) if value else -1
-        latencies += [(now_us - sent_us) / 1_000 for sent_us in load.sent_us[seen : newest + 1]]
-        seen = max(seen, newest + 1)
-        time.sleep(0.0005)
-    return latencies
+def catch_up(settings: Settings, options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Each writer in turn, on the same backlog, with nothing but the broker and its store beside it."""
+    found: list[dict[str, Any]] = []
+    with served(settings, KafkaServer) as broker:
+        make_topics(settings, all_topics(settings.intervals))
+        rate = catching.fill(settings, options.catch_up)
+        size = broker.bytes_on_disk() / options.catch_up
+        print(f"{options.catch_up:,} ticks put onto tick_data at {rate:,.0f}/s, {size:.0f} bytes each", flush=True)
+        for writer in options.writers.split(","):
+            with store_of(writer, settings) as store:
+                caught = catching.catch_up(settings, writer, options.catch_up, store, broker)
+                stored = stored_ticks(settings.postgres) if writer == "timescale-writer" else None
+            found.append(catching.report(caught, stored) | {"broker_bytes": size})
+            if aim := AIMS.get(writer):
+                verdict = "reached" if found[-1]["ticks_per_second"] >= aim else "MISSED"
+                print(f"  aim {aim:,} ticks/s: {verdict}", flush=True)
+    if not all(each["flat"] and each["stored"] in (None, options.catch_up) for each in found):
+        raise SystemExit("a writer's memory grew, or its store has not everything")
+    return found
 
 
 @contextmanager
-def writer_process(settings: Settings) -> Iterator[psutil.Process]:
-    """`marketstream run redis-writer` for as long as the block lasts."""
-    environment = {
-        **os.environ,
-        "MARKETSTREAM_DATA_DIR": str(settings.data_dir),
-        "MARKETSTREAM_KAFKA__PORT": str(settings.kafka.port),
-        "MARKETSTREAM_REDIS__PORT": str(settings.redis.port),
-    }
-    command = [sys.executable, "-c", "from marketstream.cli import main; main()", "run", "redis-writer"]
-    process = subprocess.Popen(command, env=environment)
-    try:
-        yield psutil.Process(process.pid)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
+def store_of(writer: str, settings: Settings) -> Iterator[catching.Place]:
+    """The writer's store, running and ready."""
+    kinds = {"timescale-writer": PostgresServer, "redis-writer": RedisServer, "influx-writer": InfluxServer}
+    with served(settings, kinds[writer]) as place:
+        if writer == "timescale-writer":
+            migrate(settings.postgres)
+        yield place
+
+
+def stored_ticks(settings: PostgresSettings) -> int:
+    """How many ticks PostgreSQL has."""
+    with closing(connect(settings, "writer", statement_seconds=600)) as connection, connection.cursor() as cursor:
+        cursor.execute(f"select count(*) from {tables.TICKS}")  # noqa: S608  # a name of our own
+        row = cursor.fetchone()
+    return int(row[0]) if row else 0
 
 
 def main() -> None:
     """Measures and prints."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=100_000, help="ticks per run")
     parser.add_argument("--seconds", type=float, default=30.0, help="of the steady load")
+    parser.add_argument("--catch-up", type=int, help="instead: let writers work off so many ticks")
+    parser.add_argument("--writers", default=",".join(WRITERS), help="which catch up, in order")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args()
+    print(f"{cpu_name()}, {os.cpu_count()} cores", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         settings = isolated(Path(folder))
-        figures: dict[str, float] = {}
-        with running(PostgresServer(settings), Path(folder) / "postgres.log"):
-            figures |= postgres_rates(settings, options.count)
-        with running(RedisServer(settings), Path(folder) / "redis.log"):
-            figures |= redis_rates(settings, options.count)
-            with running(KafkaServer(settings), Path(folder) / "kafka.log"):
-                figures |= steady(settings, options.seconds)
-    for name, figure in figures.items():
-        print(f"{name:<75} {figure:>12,.1f}" if figure < 1_000 else f"{name:<75} {figure:>12,.0f}")
+        figures = catch_up(settings, options) if options.catch_up else rates(settings, options)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=2))
 

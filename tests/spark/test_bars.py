@@ -157,3 +157,9 @@ def test_rows_that_are_no_tick_are_left_out(spark):
     values = [b"", b"garbage", b"{}", b'{"symbol":"A"}', b"\xff\xfe", good[:-10], good]
     frame = spark.createDataFrame([Row(value=bytearray(value)) for value in values])
     assert [row.price for row in parse_ticks(frame).collect()] == [10.0]
+
+
+def test_each_message_is_parsed_once(spark):
+    frame = spark.createDataFrame([Row(value=bytearray(encode(tick("A", 10, 1, DAY_US, 1))))])
+    plan = make_bars(parse_ticks(frame), INTERVALS)._jdf.queryExecution().optimizedPlan().toString()
+    assert plan.count("from_json") == 1
