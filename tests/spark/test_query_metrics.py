@@ -61,4 +61,6 @@ def test_what_a_stream_reads_leaves_out_and_drops_is_counted(spark, tmp_path):
     assert sample("state_rows", query=name) >= 1
     assert sample("state_bytes", query=name) > 0
     assert sample("phase_seconds_total", query=name, phase="triggerExecution") > 0
-    assert sample("watermark_timestamp_seconds", query=name) == START_US / SECOND_US + 51  # what the third batch began with
+    assert (
+        sample("watermark_timestamp_seconds", query=name) == START_US / SECOND_US + 51
+    )  # what the third batch began with
