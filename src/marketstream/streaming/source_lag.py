@@ -61,16 +61,14 @@ class FetchedLag:
     """
 
     def __init__(self, spark: SparkSession) -> None:
-        jvm: Any = spark.sparkContext._jvm
-        self._jvm = jvm
-        self._beans: Any = jvm.java.lang.management.ManagementFactory.getPlatformMBeanServer()
+        self._beans = _Beans(spark)
 
     def of(self, query: StreamingQuery) -> Mapping[Position, int]:
         """See `SourceLag`."""
         newest: dict[Position, tuple[float, int]] = {}
-        for name in self._beans.queryNames(self._name(_FETCHES), None):
+        for name in self._beans.names(_FETCHES):
             with suppress(Py4JJavaError):  # one that was closed a moment ago
-                lag = float(self._beans.getAttribute(name, "records-lag"))
+                lag = self._beans.number(name, "records-lag")
                 position = (str(name.getKeyProperty("topic")), int(name.getKeyProperty("partition")))
                 idle = self._idle_seconds(name.getKeyProperty("client-id"))
                 if not isnan(lag) and (position not in newest or idle < newest[position][0]):  # before its first fetch
@@ -79,10 +77,40 @@ class FetchedLag:
 
     def _idle_seconds(self, client: str) -> float:
         """Spark keeps consumers that it no longer asks for minutes, with the lag that they had."""
-        return float(self._beans.getAttribute(self._name(f"{_POLLS}{client}"), "last-poll-seconds-ago"))
+        return self._beans.number(self._beans.name(f"{_POLLS}{client}"), "last-poll-seconds-ago")
 
-    def _name(self, text: str) -> Any:
+
+class _Beans:
+    """The JVM's management beans, through its reflection: their server's class is one that py4j may not call."""
+
+    def __init__(self, spark: SparkSession) -> None:
+        context: Any = spark.sparkContext
+        self._gateway, self._jvm = context._gateway, context._jvm
+        self._server = self._jvm.java.lang.management.ManagementFactory.getPlatformMBeanServer()
+        self._query = self._method("queryNames", "javax.management.ObjectName", "javax.management.QueryExp")
+        self._get = self._method("getAttribute", "javax.management.ObjectName", "java.lang.String")
+
+    def name(self, text: str) -> Any:
         return self._jvm.javax.management.ObjectName(text)
+
+    def names(self, pattern: str) -> Any:
+        return self._call(self._query, self.name(pattern), None)
+
+    def number(self, name: Any, attribute: str) -> float:
+        return float(self._call(self._get, name, attribute))
+
+    def _method(self, name: str, *parameters: str) -> Any:
+        types = self._gateway.new_array(self._jvm.java.lang.Class, len(parameters))
+        for number, parameter in enumerate(parameters):
+            types[number] = self._jvm.java.lang.Class.forName(parameter)
+        return self._jvm.java.lang.Class.forName("javax.management.MBeanServerConnection").getMethod(name, types)
+
+    def _call(self, method: Any, *arguments: Any) -> Any:
+        passed = self._gateway.new_array(self._jvm.java.lang.Object, len(arguments))
+        for number, argument in enumerate(arguments):
+            if argument is not None:  # as the array's elements are from the beginning
+                passed[number] = argument
+        return method.invoke(self._server, passed)
 
 
 class UnknownLag:
