@@ -11,6 +11,7 @@ nothing.
 
 import signal
 import time
+from dataclasses import replace
 from threading import Event
 
 from marketstream.analytics.trade_bars import corrected
@@ -32,7 +33,7 @@ _PAUSE_SECONDS = 1.0
 _AWAY_SECONDS = 5.0
 _RECENT_US = 3_600 * MICROSECONDS  # cancels this young are looked at in each round, all in the first of each minute
 _ALL_SECONDS = 60.0
-_AGAIN_SECONDS = 30.0  # a correction that is not stored yet is on its way
+_AGAIN_SECONDS = 5.0  # a version that was looked at is left alone for so long: its correction is on its way
 _FLUSH_SECONDS = 10.0
 
 
@@ -69,7 +70,7 @@ class Corrector:
         self._stop = stop
         self._clock = SystemClock()
         self._all_due = 0.0
-        self._sent: dict[tuple[str, str, int], tuple[Bar, float]] = {}
+        self._looked_at: dict[Bar, float] = {}
         self._log = get_logger(NAME)
 
     def run(self) -> None:
@@ -103,23 +104,23 @@ class Corrector:
             self._all_due = now + _ALL_SECONDS
             since_us = 0
             metrics.CANCELS_UNMATCHED.set(self._corrections.unmatched())
-        self._sent = {key: sent for key, sent in self._sent.items() if now - sent[1] < _AGAIN_SECONDS}
-        count = sum(self._publish(bar, now) for bar in self._corrections.pending(since_us))
+        self._looked_at = {bar: at for bar, at in self._looked_at.items() if now - at < _AGAIN_SECONDS}
+        pending = [bar for bar in self._corrections.pending(since_us) if bar not in self._looked_at]
+        count = sum(map(self._publish, pending))
+        self._looked_at.update(dict.fromkeys(pending, now))
         if self._publisher.flush(_FLUSH_SECONDS):
             raise BusError("Kafka takes no corrected bars; they are published again once it does")
         return count
 
-    def _publish(self, bar: Bar, now: float) -> bool:
-        """Nothing where trades that the bar counts are not stored, or its correction is under way."""
+    def _publish(self, bar: Bar) -> bool:
+        """Nothing where trades that the bar counts are not stored."""
         trades, cancelled = self._corrections.trades(bar)
         if len(trades) + len(cancelled) < bar.trade_count + bar.cancelled:
             return False  # the database is behind, or has dropped that day's trades
         version = corrected(bar, trades, cancelled, self._rules)
-        key = (bar.symbol, bar.interval, bar.start_us)
-        if version.version <= bar.version or (key in self._sent and self._sent[key][0] == version):
-            return False
+        if replace(version, final=bar.final, revision=bar.revision).version <= bar.version:
+            return False  # nothing is left to be taken out
         self._publisher.publish(f"{BARS_PREFIX}{bar.interval}", bar.symbol, encode(version))
-        self._sent[key] = (version, now)
         metrics.BARS_CORRECTED.labels(bar.interval).inc()
         self._log.info(
             "bar corrected",

@@ -126,3 +126,12 @@ def test_final_bars_that_hold_cancelled_trades_are_pending_until_they_are_taken_
     with closing(TimescaleCorrections(database.settings, INTERVALS)) as corrections:
         kept, taken = corrections.trades(make_bar(START_US, 3))
     assert (kept, taken) == ([trades[1]], [trades[0], trades[2]])
+
+
+def test_a_trade_that_was_taken_back_twice_is_taken_out_once(database: Database) -> None:
+    trades = [make_tick(START_US + number, sequence=number) for number in range(2)]
+    database.write(*trades, make_cancel(trades[0]), make_cancel(trades[0], trade_id=None))
+    database.write(make_bar(START_US, 2, final=True))
+    assert database.pending() == [("1min", START_US, 2)]
+    database.write(make_bar(START_US, 1, cancelled=1, final=True, revision=1))
+    assert database.pending() == []

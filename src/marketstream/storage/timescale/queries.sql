@@ -423,7 +423,7 @@ from (
 ) as w
 join aggregated_data b on b.symbol = w.symbol and b."interval" = w.name and b.start_time = w.start_time
 where b.provider is null and b.final and coalesce(b.cancelled, 0) < (
-  select count(*) from trade_cancels x
+  select count(distinct (x.event_time, x.provider, x.matched_id)) from trade_cancels x
   where x.symbol = b.symbol and x.event_time >= b.start_time and x.event_time < b.end_time and x.matched_id is not null
 )
 order by b.end_time
