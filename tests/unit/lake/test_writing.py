@@ -1,3 +1,4 @@
+import pickle
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -85,6 +86,14 @@ def test_of_a_bar_the_newest_version_stays(store):
     final = replace(newer, final=True)
     assert write_bars(store, newer, final).changed == 1
     assert [row["final"] for row in stored(store, BAR_ROWS, BARS)] == [True]
+
+
+def test_it_is_the_same_in_sparks_workers_which_get_a_copy_of_the_dataset(store):
+    ticks = [lake_tick(number, at_us=DAY_US + number) for number in range(9)]
+    copied = pickle.loads(pickle.dumps(BAR_ROWS))  # noqa: S301  # just made
+    for bar in (bar_of(ticks[:4]), bar_of(ticks)):
+        assert write_rows(store, copied, BARS, bars_table([bar]), 60).changed == 1
+    assert [row["trade_count"] for row in stored(store, BAR_ROWS, BARS)] == [9]
 
 
 def test_what_is_no_bar_is_left_out(store):
