@@ -127,7 +127,8 @@ def test_an_older_file_without_a_column_gets_its_default(store, tmp_path):
 
 def test_what_a_killed_writer_left_is_cleared_away(store):
     archive_ticks(store, [lake_tick(0)])
-    left = Path(store.path(TICKS.path, ".abc.tmp"))
+    left = Path(store.path("_staging", TICKS.path, "abc.tmp"))
+    left.parent.mkdir(parents=True)
     left.write_bytes(b"PAR1")
     archive_ticks(store, [lake_tick(1)])
     assert pl.read_parquet(store.path("ticks")).height == 2
