@@ -121,7 +121,7 @@ class World:
 def world(server_settings, schema, spark, ticks, tmp_path):
     settings = server_settings("postgres").model_copy(update={"postgres": schema, "data_dir": tmp_path})
     with as_owner(schema) as connection, connection.cursor() as cursor:
-        cursor.execute("truncate tick_data, aggregated_data")
+        cursor.execute("truncate tick_data, aggregated_data, trade_cancels")
     return World(settings, spark, ticks)
 
 

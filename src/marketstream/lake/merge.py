@@ -31,7 +31,7 @@ def merge(dataset: Dataset, existing: pa.Table | None, incoming: pa.Table) -> Me
         incoming: What is to be there afterwards, in the dataset's columns, in any order and more than once.
     """
     old = _frame(dataset.schema.empty_table() if existing is None else existing)
-    if dataset is BAR_ROWS:
+    if dataset.message is Bar:
         new = _frame(bars_table(newest_bars(old, incoming)))
         kept = old.join(new.select(dataset.key), on=dataset.key, how="anti")
     else:

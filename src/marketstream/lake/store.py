@@ -134,12 +134,34 @@ class LakeStore:
         final = self.path(path)
         with _failures():
             if self.local:
-                _write_local(final, schema, tables)
+                self._write_local(path, schema, tables)
             else:  # an object is there once it is complete; one that fails on the way must not be completed
                 sink = pa.BufferOutputStream()
                 _write_tables(sink, schema, tables)
                 with self.filesystem.open_output_stream(final) as stream:
                     stream.write(sink.getvalue())
+
+    def _write_local(self, path: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+        """By way of the staging area: some readers refuse a folder with anything but Parquet files in it."""
+        final = Path(self.path(path))
+        staging = Path(self.path(STAGING, path.removeprefix(f"{STAGING}/"))).parent
+        for folder in (staging, final.parent):
+            folder.mkdir(parents=True, exist_ok=True)
+        handle, written = mkstemp(dir=staging, suffix=TEMPORARY)
+        try:
+            with os.fdopen(handle, "wb") as sink:
+                _write_tables(sink, schema, tables)
+                sink.flush()
+                os.fchmod(sink.fileno(), _MODE)
+                os.fsync(sink.fileno())
+            Path(written).replace(final)
+        except BaseException:
+            Path(written).unlink(missing_ok=True)
+            raise
+        finally:
+            if staging != final.parent:
+                staging.rmdir()
+        sync_folder(str(final.parent))
 
     @contextmanager
     def locked(self, partition: Partition) -> Iterator[None]:
@@ -190,23 +212,6 @@ def sync_folder(folder: str) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _write_local(final: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    folder = Path(final).parent
-    folder.mkdir(parents=True, exist_ok=True)
-    handle, written = mkstemp(dir=folder, prefix=".", suffix=TEMPORARY)
-    try:
-        with os.fdopen(handle, "wb") as sink:
-            _write_tables(sink, schema, tables)
-            sink.flush()
-            os.fchmod(sink.fileno(), _MODE)
-            os.fsync(sink.fileno())
-        Path(written).replace(final)
-    except BaseException:
-        Path(written).unlink(missing_ok=True)
-        raise
-    sync_folder(str(folder))
 
 
 def _write_tables(sink: Any, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:

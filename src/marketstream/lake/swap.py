@@ -19,7 +19,7 @@ import orjson
 from pyarrow import fs
 
 from marketstream.lake.places import SUFFIX, Partition
-from marketstream.lake.store import STAGING, TEMPORARY, LakeStore, sync_folder
+from marketstream.lake.store import STAGING, LakeStore, sync_folder
 
 _READY = "ready.json"  # names the old files, once the new ones are complete
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
@@ -50,10 +50,10 @@ def swap(store: LakeStore, partition: Partition, merged: Sequence[str], kept: Se
 
 
 def recover(store: LakeStore, partition: Partition) -> None:
-    """Completes, or clears away, what a crash cut short. Call it with the partition locked, before looking at it."""
-    if store.local:
-        for unfinished in Path(store.path(partition.path)).glob(f".*{TEMPORARY}"):
-            unfinished.unlink()
+    """Completes, or clears away, what a crash cut short, a write or a compaction.
+
+    Call it with the partition locked, before looking at it.
+    """
     staging = store.path(STAGING, partition.path)
     if store.filesystem.get_file_info(staging).type != fs.FileType.Directory:
         return

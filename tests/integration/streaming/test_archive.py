@@ -109,6 +109,7 @@ def publish(servers: str, trades: list[Tick], symbols: list[str]) -> dict[tuple[
     return newest
 
 
+@pytest.mark.timeout(900)  # three starts of Spark on a busy machine
 def test_the_lake_equals_the_topics_though_the_archive_is_killed_and_its_checkpoint_lost(
     archive: Archive, kafka_settings: Settings
 ) -> None:
@@ -116,11 +117,11 @@ def test_the_lake_equals_the_topics_though_the_archive_is_killed_and_its_checkpo
     trades = market(symbols)
     newest = publish(kafka_settings.kafka.bootstrap_servers, trades, symbols)
     chance = random.Random(time.time_ns())
-    for number in range(1, 4):
+    for number in (1, 2):
         archive.start()
         seen = eventually(
-            lambda number=number: archive.ticks(symbols).height >= number * TICKS_COUNT // 5 or not archive.alive(),
-            within_seconds=120,
+            lambda number=number: archive.ticks(symbols).height >= number * TICKS_COUNT // 4 or not archive.alive(),
+            within_seconds=240,
             what=f"a part of the trades; {archive.log}",
             every_seconds=0.05 + chance.random() / 5,
         )

@@ -1,3 +1,4 @@
+import pickle
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -87,6 +88,14 @@ def test_of_a_bar_the_newest_version_stays(store):
     assert [row["final"] for row in stored(store, BAR_ROWS, BARS)] == [True]
 
 
+def test_it_is_the_same_in_sparks_workers_which_get_a_copy_of_the_dataset(store):
+    ticks = [lake_tick(number, at_us=DAY_US + number) for number in range(9)]
+    copied = pickle.loads(pickle.dumps(BAR_ROWS))  # noqa: S301  # just made
+    for bar in (bar_of(ticks[:4]), bar_of(ticks)):
+        assert write_rows(store, copied, BARS, bars_table([bar]), 60).changed == 1
+    assert [row["trade_count"] for row in stored(store, BAR_ROWS, BARS)] == [9]
+
+
 def test_what_is_no_bar_is_left_out(store):
     bar = bar_of([lake_tick(0)])
     wrong = bars_table([bar]).to_pylist()[0] | {"low": bar.high + 1, "start_us": bar.start_us}
@@ -118,7 +127,8 @@ def test_an_older_file_without_a_column_gets_its_default(store, tmp_path):
 
 def test_what_a_killed_writer_left_is_cleared_away(store):
     archive_ticks(store, [lake_tick(0)])
-    left = Path(store.path(TICKS.path, ".abc.tmp"))
+    left = Path(store.path("_staging", TICKS.path, "abc.tmp"))
+    left.parent.mkdir(parents=True)
     left.write_bytes(b"PAR1")
     archive_ticks(store, [lake_tick(1)])
     assert pl.read_parquet(store.path("ticks")).height == 2
