@@ -11,6 +11,7 @@ from typing import Any
 
 import redis
 from influxdb_client.client.influxdb_client import InfluxDBClient
+from psycopg2 import errors
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class under a lower-case name
 
 from marketstream.analytics.parameters import IndicatorParameters
@@ -270,8 +271,19 @@ def fresh_schema(settings: PostgresSettings) -> Iterator[PostgresSettings]:
         cursor.execute(f"create schema {own.schema_name}")
     migrate(own)
     yield own
-    with as_owner(settings) as connection, connection.cursor() as cursor:
-        cursor.execute(f"drop schema {own.schema_name} cascade")
+    with as_owner(settings) as connection:
+        drop_schema(connection, own.schema_name)
+
+
+def drop_schema(connection: Connection, name: str) -> None:
+    with connection.cursor() as cursor:
+        for again in (True, True, False):
+            try:
+                cursor.execute(f"drop schema {name} cascade")
+                return
+            except errors.DeadlockDetected:  # with a job of TimescaleDB's that has just begun
+                if not again:
+                    raise
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from marketstream.storage.timescale.connection import connect
 from marketstream.storage.timescale.migrate import migrate
 from marketstream.storage.timescale.reader import TimescaleReader
 from marketstream.storage.timescale.writer import TimescaleWriter
-from stores import MINUTE_US, Log, as_owner, fresh_schema, make_bar, make_provider_bar, make_tick
+from stores import MINUTE_US, Log, as_owner, drop_schema, fresh_schema, make_bar, make_provider_bar, make_tick
 
 pytestmark = pytest.mark.servers
 
@@ -283,7 +283,7 @@ def test_minutes_stored_before_there_were_rollups_are_rolled_up(server_settings:
             migrate(own)
             for interval in (HOUR, DAY):
                 assert_rolled_up(reader, bars, "IBM", interval)
-        cursor.execute(f"drop schema {own.schema_name} cascade")
+        drop_schema(connection, own.schema_name)
 
 
 @pytest.mark.parametrize("role", ["reader", "writer"])

@@ -33,6 +33,7 @@ from stores import (
     MINUTE_US,
     Log,
     as_owner,
+    drop_schema,
     environment,
     fresh_schema,
     make_bar,
@@ -100,7 +101,7 @@ def test_two_migrations_at_once_do_not_meet(server_settings: Callable[..., Setti
         complaints = [process.communicate(timeout=60)[1] for process in both]
         cursor.execute("select count(*) from test_two_at_once.partitioned_tables")
         assert cursor.fetchall() == [(4,)]
-        cursor.execute(f"drop schema {own.schema_name} cascade")
+        drop_schema(connection, own.schema_name)
     assert [process.returncode for process in both] == [0, 0], complaints
 
 
@@ -127,7 +128,7 @@ def test_bars_stored_before_providers_sent_any_stay_as_they_are(server_settings:
             later = make_provider_bar(OLD_DAY_US + MINUTE_US, NOW_US)
             write(writer, make_provider_bar(OLD_DAY_US, NOW_US), later)
         assert reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=10) == [expected, later]
-        cursor.execute(f"drop schema {own.schema_name} cascade")
+        drop_schema(connection, own.schema_name)
 
 
 def test_without_migrations_the_writer_waits_and_says_what_to_do(server_settings: Callable[..., Settings]) -> None:
@@ -344,7 +345,7 @@ def test_no_role_can_do_more_than_its_work(database: PostgresSettings, role: str
 def test_partitions_can_only_be_made_for_tables_that_are_cut(database: PostgresSettings) -> None:
     with closing(connect(database, "writer", statement_seconds=5)) as connection, connection.cursor() as cursor:
         for table in ("pg_class", "partitioned_tables", "tick_data; drop table tick_data"):
-            with pytest.raises(psycopg2.errors.NoDataFound):
+            with pytest.raises((psycopg2.errors.NoDataFound, psycopg2.errors.UndefinedTable)):
                 cursor.execute("select ensure_partitions(%s, array[now()])", (table,))
             connection.rollback()
 
@@ -359,7 +360,7 @@ def test_the_newest_ticks_are_found_without_sorting_a_day(writer: TimescaleWrite
             " order by event_time desc, sequence desc, provider desc, trade_id desc limit 100"
         )
         [(plan,)] = cursor.fetchall()
-    rows = sum(node["Actual Rows"] for node in nodes(plan[0]["Plan"]) if "Scan" in node["Node Type"])
+    rows = sum(node["Actual Rows"] for node in nodes(plan[0]["Plan"]) if "Plans" not in node)
     assert rows < 200
     assert not any(node["Node Type"] == "Seq Scan" for node in nodes(plan[0]["Plan"]))
 

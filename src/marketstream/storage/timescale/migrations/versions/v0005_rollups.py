@@ -15,6 +15,8 @@ def upgrade() -> None:
     connection = op.get_bind()
     values = context.config.attributes["values"]
     continuous = has_continuous_aggregates(connection, values["schema"])
+    if continuous:
+        run_file(connection, "0005_version.sql", values)
     for name, length in _LENGTHS.items():
         file = "0005_continuous.sql" if continuous else "0005_bars.sql"
         run_file(connection, file, {**values, "name": name, "length": length})
