@@ -88,16 +88,24 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         for each in ours:
             report(each)
         best = sorted(ours, key=lambda each: each.rate)[len(ours) // 2]
-        peers = []
-        for name in options.peers.split(","):
-            if name and version(options.peer_python, name):
-                engine = PEERS[name](options.peer_python, shared.settings, folder / name, options.cores)
-                peers.append(shared.drained_by(engine))
-                report(peers[-1])
-            elif name:
-                print(f"no {name} in {options.peer_python}")
+        peers = [peer for name in options.peers.split(",") if name and (peer := beside(name, shared, options))]
     conclude(best, peers)
     return {"marketstream": best.figures(), "peers": [peer.figures() for peer in peers]}
+
+
+def beside(name: str, shared: Market, options: argparse.Namespace) -> Drained | None:
+    """One peer on the same backlog; None where it is not installed or does not run."""
+    if not version(options.peer_python, name):
+        print(f"no {name} in {options.peer_python}")
+        return None
+    engine = PEERS[name](options.peer_python, shared.settings, shared.settings.data_dir / name, options.cores)
+    try:
+        drained = shared.drained_by(engine)
+    except RuntimeError as error:
+        print(f"\n{error}", flush=True)
+        return None
+    report(drained)
+    return drained
 
 
 def report(drained: Drained) -> None:

@@ -67,11 +67,10 @@ def drain(engine: Engine, settings: Settings, broker: psutil.Process, ticks: int
     log = settings.data_dir / f"{engine.topics[0]}.log"
     output = Output(settings, engine.topics)
     with running(engine, log) as process, Tree(process.trees) as tree, Tree([broker]) as brokers:
-        comparison = wait(process, output, ticks, expected)
+        comparison, ended = wait(process, output, ticks, expected)
     if not any("began" in each for each in process.said):
         raise RuntimeError(f"{engine.name} took no trade; its log: {log.read_text()[-2_000:]}")
     batches, began = process.batches, process.began
-    ended = output.last_ms / 1_000
     if batches:
         ended = max(ended, batches[-1]["began"] + batches[-1]["durations_ms"]["triggerExecution"] / 1_000)
     output.close()
@@ -90,8 +89,8 @@ def drain(engine: Engine, settings: Settings, broker: psutil.Process, ticks: int
     )
 
 
-def wait(process: Running, output: Output, ticks: int, expected: pl.DataFrame) -> Comparison:
-    """Returns how the bars compare once all are there, or once nothing has come for long."""
+def wait(process: Running, output: Output, ticks: int, expected: pl.DataFrame) -> tuple[Comparison, float]:
+    """Returns how the bars compare, and when the last one came, once all are there or nothing has come for long."""
     seen, looked, changed = 0, -1, time.time()
     while True:
         time.sleep(_LOOK_SECONDS)
@@ -106,7 +105,7 @@ def wait(process: Running, output: Output, ticks: int, expected: pl.DataFrame) -
             looked = seen
             comparison = output.compare(expected)
             if not comparison.missing or ended or quiet > _PATIENCE_SECONDS:
-                return comparison
+                return comparison, changed
 
 
 def steady(batches: list[dict[str, Any]]) -> float | None:

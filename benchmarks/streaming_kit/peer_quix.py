@@ -41,7 +41,7 @@ def main(servers: str, output: str, folder: str) -> None:
     source = application.topic(
         "tick_data", value_deserializer=BytesDeserializer(), timestamp_extractor=event_time_ms, key_deserializer="str"
     )
-    bars = application.topic(output, value_serializer=lambda value, _: orjson.dumps(value), key_serializer="str")
+    bars = application.topic(output, value_serializer="bytes", key_serializer="str")
     ticks = application.dataframe(source).apply(read)
     for interval, length_us in INTERVALS_US.items():
         windows = ticks.tumbling_window(length_us // 1_000, grace_ms=_GRACE_MS, name=interval)
@@ -53,8 +53,8 @@ def main(servers: str, output: str, folder: str) -> None:
 def finished(interval: str) -> Any:
     """Makes a closed window a message."""
 
-    def make(window: dict[str, Any], key: str, _timestamp: int, _headers: Any) -> dict[str, Any]:
-        return message(key, interval, window["start"] * 1_000, window["value"])
+    def make(window: dict[str, Any], key: str, _timestamp: int, _headers: Any) -> bytes:
+        return orjson.dumps(message(key, interval, window["start"] * 1_000, window["value"]))
 
     return make
 

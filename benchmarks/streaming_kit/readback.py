@@ -57,7 +57,6 @@ class Output:
         self._consumer.assign(self._places)
         self._newest: dict[tuple[str, str, int], dict[str, object]] = {}
         self.read = 0
-        self.last_ms = 0
 
     def total(self) -> int:
         """How many messages there are."""
@@ -69,7 +68,7 @@ class Output:
         while self.read < total:
             for message in self._consumer.consume(20_000, timeout=1.0):
                 if message.error() is None:
-                    self._take(orjson.loads(message.value() or b""), message.timestamp()[1])
+                    self._take(orjson.loads(message.value() or b""))
 
     def compare(self, expected: pl.DataFrame) -> Comparison:
         """Holds what was read against the expected bars."""
@@ -91,9 +90,8 @@ class Output:
         """Disconnects."""
         self._consumer.close()
 
-    def _take(self, bar: dict[str, object], timestamp_ms: int) -> None:
+    def _take(self, bar: dict[str, object]) -> None:
         self.read += 1
-        self.last_ms = max(self.last_ms, timestamp_ms)
         if int(str(bar.get("diff", 1))) < 0:
             return
         key = (str(bar["symbol"]), str(bar["interval"]), int(str(bar["start_us"])))
