@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from marketstream.bootstrap import observed
 from marketstream.observability.logs import configure_logs
 from marketstream.settings import load_settings
 from marketstream.streaming.archive_job import run_archive
@@ -15,7 +16,8 @@ def main(
     """Archives ticks, cancels and bars."""
     settings = load_settings()
     configure_logs(settings.log_level, settings.log_format)
-    run_archive(settings, once=once)
+    with observed("archive", settings):
+        run_archive(settings, once=once)
 
 
 if __name__ == "__main__":
