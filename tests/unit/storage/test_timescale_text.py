@@ -15,6 +15,7 @@ from stores import make_bar, make_indicators, make_provider_bar, make_tick
 USERS = (
     "reader.py",
     "writer.py",
+    "history.py",
     "known.py",
     "session.py",
     "feeds.py",
