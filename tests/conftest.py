@@ -13,6 +13,8 @@ from pathlib import Path
 import psycopg2
 import pytest
 import structlog
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from marketstream.launch.running import running
 from marketstream.launch.secrets import admin_secret, ensure_secrets
@@ -20,6 +22,11 @@ from marketstream.launch.servers import Absent, Obtainable, all_servers
 from marketstream.launch.servers.postgres import SUPERUSER
 from marketstream.settings import Settings, load_settings
 from marketstream.testing.platform import free_ports
+
+
+# A busy machine is slow now and then, which says nothing of the code.
+hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
