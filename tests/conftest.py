@@ -23,7 +23,6 @@ from marketstream.launch.servers.postgres import SUPERUSER
 from marketstream.settings import Settings, load_settings
 from marketstream.testing.platform import free_ports
 
-
 # A busy machine is slow now and then, which says nothing of the code.
 hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("patient")
