@@ -42,16 +42,16 @@ class Archive:
             "MARKETSTREAM_KAFKA__PORT": str(settings.kafka.port),
             "MARKETSTREAM_STREAMING__INTERVALS": INTERVAL.name,
             "MARKETSTREAM_ARCHIVE__TRIGGER": "0 seconds",
-            "MARKETSTREAM_ARCHIVE__BATCH_MESSAGES": str(BATCH),
-            "MARKETSTREAM_ARCHIVE__FILE_MINUTES": "1",
+            "MARKETSTREAM_ARCHIVE__FILE_MINUTES": "15",
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *arguments: str) -> None:
+    def start(self, *arguments: str, batch: int = BATCH) -> None:
+        environment = {**self._environment, "MARKETSTREAM_ARCHIVE__BATCH_MESSAGES": str(batch)}
         command = [sys.executable, "-m", "marketstream", "submit", "archive", *arguments]
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                command, env=self._environment, stdout=output, stderr=output, start_new_session=True
+                command, env=environment, stdout=output, stderr=output, start_new_session=True
             )
 
     def kill(self) -> None:
@@ -61,7 +61,7 @@ class Archive:
 
     def finish(self) -> int:
         assert self._process is not None
-        return self._process.wait(180)
+        return self._process.wait(300)
 
     def ticks(self, symbols: list[str]) -> pl.DataFrame:
         """As a person reads them, at any moment."""
@@ -132,7 +132,7 @@ def test_the_lake_equals_the_topics_though_the_archive_is_killed_and_its_checkpo
         assert ids.n_unique() == len(ids)
     for folder in (archive.lake.parent / "checkpoints").iterdir():
         (folder / "current.json").unlink()
-    archive.start("--once")
+    archive.start("--once", batch=1_000_000)
     assert archive.finish() == 0, archive.log.read_text()[-3_000:]
     ticks = archive.ticks(symbols)
     assert sorted(ticks.select("symbol", "event_time_us", "trade_id", "price").rows()) == sorted(
