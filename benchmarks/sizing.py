@@ -46,19 +46,19 @@ class Disk:
 
 
 STAGES = {
-    "producer": Stage(9.0, 60_000, 130, 0.10),
-    "Kafka": Stage(5.0, None, 700, 0.25),
-    "bars": Stage(15.0, None, 1_300, 0.45),
-    "closer": Stage(5.0, 100_000, 120, 0.05),
-    "indicators": Stage(2.0, None, 900, 0.35),
-    "timescale-writer": Stage(8.0, 60_000, 120, 0.10),
-    "PostgreSQL": Stage(9.0, None, 300, 0.10),
-    "influx-writer": Stage(8.0, 60_000, 120, 0.08),
-    "InfluxDB": Stage(4.0, None, 300, 0.05),
-    "redis-writer": Stage(9.0, 60_000, 100, 0.10),
-    "Redis": Stage(6.0, 100_000, 40, 0.05),
+    "producer": Stage(9.0, 60_000, 70, 0.11),
+    "Kafka": Stage(25.0, None, 515, 0.32),
+    "bars": Stage(15.0, None, 980, 0.45),
+    "closer": Stage(5.0, 100_000, 65, 0.05),
+    "indicators": Stage(2.0, None, 860, 0.35),
+    "timescale-writer": Stage(14.5, 40_000, 175, 0.10),
+    "PostgreSQL": Stage(8.8, None, 225, 0.10),
+    "influx-writer": Stage(17.6, 40_000, 190, 0.08),
+    "InfluxDB": Stage(6.4, None, 140, 0.05),
+    "redis-writer": Stage(19.5, 40_000, 190, 0.11),
+    "Redis": Stage(3.2, 100_000, 25, 0.06),
 }
-DISKS = {"Kafka": Disk(60, 7), "PostgreSQL": Disk(250, 7), "InfluxDB": Disk(15, 90)}
+DISKS = {"Kafka": Disk(55, 7), "PostgreSQL": Disk(548, 7), "InfluxDB": Disk(22, 90)}
 OTHERS = {
     "realtime_carries": 2_000.0,  # ticks/s with three intervals, everything on two cores
     "state_bytes": 700.0,  # a bar in Spark's state, in memory
