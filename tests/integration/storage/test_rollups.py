@@ -182,6 +182,22 @@ def test_a_rollup_is_final_once_its_minutes_are_and_a_later_one_has_begun(
     assert finals() == [True, False]
 
 
+def test_a_minute_whose_trades_were_all_taken_back_is_in_no_rollup(
+    database: PostgresSettings, writer: TimescaleWriter, reader: TimescaleReader
+) -> None:
+    kept, wild = make_bar(OLD_DAY_US, 3), make_bar(OLD_DAY_US + MINUTE_US, 2, high=9e9, volume=1e9)
+    alone = make_bar(OLD_DAY_US + HOUR_US, 1)
+    whole = make_bar(OLD_DAY_US + 2 * HOUR_US, 1, interval="1h", end_us=OLD_DAY_US + 3 * HOUR_US)
+    write(writer, kept, wild, alone, whole)
+    refresh_rollups(database)
+
+    write(writer, *(replace(bar, trade_count=0, cancelled=bar.trade_count) for bar in (wild, alone, whole)))
+    refresh_rollups(database)
+
+    assert_rolled_up(reader, [kept], "IBM", HOUR)
+    assert_rolled_up(reader, [kept], "IBM", DAY)
+
+
 def test_providers_minutes_roll_up_to_providers_hours_until_one_was_made_here(
     database: PostgresSettings, writer: TimescaleWriter, reader: TimescaleReader
 ) -> None:

@@ -22,5 +22,5 @@ select
   bool_or(provider is null) as made_here,
   min(provider) as provider
 from aggregated_data
-where "interval" = '1min'
+where "interval" = '1min' and (provider is not null or trade_count > 0) -- a void minute still has the prices it had
 group by 1, 2;
