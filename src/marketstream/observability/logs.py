@@ -38,7 +38,8 @@ def configure_logs(level: str, log_format: str) -> None:
     )
     # Libraries' debug lines drown everything and may hold what is not ours to print, so they start at INFO.
     logging.basicConfig(level=max(logging.INFO, number), handlers=[handler], force=True)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "py4j"):  # a line for every request, and for every call between Python and the JVM
+        logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
 def get_logger(component: str) -> structlog.typing.FilteringBoundLogger:
