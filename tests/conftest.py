@@ -7,19 +7,17 @@ a failure, except InfluxDB, which is skipped unless MARKETSTREAM_REQUIRE_SERVERS
 import logging
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 
-import psycopg2
 import pytest
 import structlog
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from marketstream.launch.running import running
-from marketstream.launch.secrets import admin_secret, ensure_secrets
+from marketstream.launch.secrets import ensure_secrets
 from marketstream.launch.servers import Absent, Obtainable, all_servers
-from marketstream.launch.servers.postgres import SUPERUSER
 from marketstream.settings import Settings, load_settings
 from marketstream.testing.platform import free_ports
 
@@ -75,28 +73,11 @@ class ServerPool:
             if name not in self._started:
                 self._stack.enter_context(running(server, self.settings.data_dir / "logs" / f"{name}.log"))
                 self._started.add(name)
-                if name == "postgres":
-                    _without_fsync(self.settings)
         return self.settings
 
     def close(self) -> None:
         """Stops all of them, the newest first."""
         self._stack.close()
-
-
-def _without_fsync(settings: Settings) -> None:
-    """Tests commit by the thousand and survive no power cut anyway: a slow disk must not make them wait."""
-    connection = psycopg2.connect(
-        host=settings.postgres.host,
-        port=settings.postgres.port,
-        dbname=settings.postgres.database,
-        user=SUPERUSER,
-        password=admin_secret(settings.data_dir, "POSTGRES_SUPERUSER_PASSWORD"),
-    )
-    connection.autocommit = True
-    with closing(connection), connection.cursor() as cursor:
-        cursor.execute("alter system set fsync = off")
-        cursor.execute("select pg_reload_conf()")
 
 
 def _skip_without_influxdb(name: str, availability: object) -> None:

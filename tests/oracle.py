@@ -100,9 +100,18 @@ def differences(expected: dict[tuple[str, int], dict], actual: dict[tuple[str, i
     return found
 
 
-def recomputed(
-    trades: Iterable[MarketTrade], length_us: int = 60_000_000
-) -> dict[tuple[str, int], tuple[float, float, float, float, float]]:
+Values = tuple[float, float, float, float, float]
+
+
+def recomputed_of(
+    trades: Iterable[MarketTrade], symbol: str, length_us: int, start_us: int, end_us: int
+) -> dict[int, Values]:
+    """What `recomputed` makes for one symbol, of bars that start in `[start_us, end_us)`; by start."""
+    made = recomputed((trade for trade in trades if trade.symbol == symbol), length_us)
+    return {start: values for (_, start), values in made.items() if start_us <= start < end_us}
+
+
+def recomputed(trades: Iterable[MarketTrade], length_us: int = 60_000_000) -> dict[tuple[str, int], Values]:
     """Open, high, low, close and volume by (symbol, start in µs) of trades in order."""
     spans: dict[tuple[str, int], list[MarketTrade]] = {}
     for trade in trades:

@@ -133,11 +133,15 @@ def test_a_zoom_survives_the_refresh_and_prices_fit_what_is_in_view(page: Page, 
     whole = page.evaluate(f"() => document.querySelector('{CANDLES}')._fullLayout.yaxis.range")
     box = page.locator("#chart .nsewdrag").first.bounding_box()
     assert box is not None
+    page.evaluate(
+        f"() => {{ window.zooms = 0; document.querySelector('{CANDLES}')"
+        ".on('plotly_relayout', change => { if ('xaxis.range[0]' in change) window.zooms += 1 }) }"
+    )
     page.mouse.move(box["x"] + box["width"] * 0.8, box["y"] + box["height"] * 0.5)
-    for _ in range(6):
+    for turn in range(1, 7):
         page.mouse.wheel(0, -400)
-    fitted = f"() => document.querySelector('{CANDLES}').layout.yaxis.autorange === false"
-    page.wait_for_function(fitted)
+        page.wait_for_function(f"() => window.zooms >= {turn}")  # one turn at a time: no later one changes the range
+    page.wait_for_function(f"() => document.querySelector('{CANDLES}').layout.yaxis.autorange === false")
     zoomed = page.evaluate(f"() => document.querySelector('{CANDLES}')._fullLayout.xaxis.range")
     for _ in range(2):
         page.wait_for_event("response", lambda response: "_dash-update-component" in response.url)

@@ -1,6 +1,7 @@
 """What containers run at their start, run here against the same servers without containers."""
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -102,11 +103,14 @@ def test_redis_takes_its_configuration_and_password_from_standard_input(
     script = (
         script.replace("$$", "$")
         .replace("dir /data", f"dir {tmp_path}")
-        .replace("'save", f"'port {free_ports[0]}' 'save")
+        .replace("'save", f"'port {free_ports[0]}' 'bind 127.0.0.1' 'save")
     )
     script = script.replace("redis-server -", f"{server.command()[0]} -")
     process = subprocess.Popen(
-        [shell, flag, script], env={**os.environ, "REDIS_PASSWORD": "hidden"}, stdout=subprocess.DEVNULL
+        [shell, flag, script],
+        env={**os.environ, "REDIS_PASSWORD": "hidden"},
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         client = redis.Redis(port=free_ports[0], password="hidden")
@@ -120,7 +124,7 @@ def test_redis_takes_its_configuration_and_password_from_standard_input(
             stranger.ping()
         stranger.close()
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)  # the shell, and the server behind its pipe
         process.wait(timeout=10)
 
 

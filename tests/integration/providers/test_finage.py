@@ -25,7 +25,7 @@ from marketstream.testing.replay import FileSource, Pace, ReplayOptions, ReplayS
 from marketstream.testing.replay.dialect import Quota
 from marketstream.testing.replay.quotes import quote_at
 from marketstream.testing.trades import RecordedTrades
-from oracle import recomputed
+from oracle import recomputed_of
 
 SYMBOLS = ("IBM", "BTCUSD", "GBPUSD")
 TRADES = exactness_trades(900, SYMBOLS, hours=1)
@@ -214,11 +214,7 @@ async def test_past_bars_are_as_recomputed(symbol: str, name: str) -> None:
         await history.close()
     bars = [each for page in found for each in page]
     assert all(isinstance(each, Bar) and each.final and each.provider == "finage" for each in bars)
-    expected = {
-        start: values
-        for (name, start), values in recomputed(TRADES, interval.us).items()
-        if name == symbol and start_us <= start < end_us
-    }
+    expected = recomputed_of(TRADES, symbol, interval.us, start_us, end_us)
     assert {each.start_us: (each.open, each.high, each.low, each.close, each.volume) for each in bars} == expected
     assert [each.start_us for each in bars] == sorted(each.start_us for each in bars)
 

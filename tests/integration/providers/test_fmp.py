@@ -25,7 +25,7 @@ from marketstream.testing.replay import FileSource, Pace, ReplayOptions, ReplayS
 from marketstream.testing.replay.dialect import Quota
 from marketstream.testing.replay.quotes import quote_at
 from marketstream.testing.trades import RecordedTrades
-from oracle import recomputed
+from oracle import recomputed_of
 
 SYMBOLS = ("BRK.B", "BTCUSD", "EURUSD")
 TRADES = exactness_trades(900, SYMBOLS, hours=1)
@@ -251,11 +251,7 @@ async def test_a_login_without_an_answer_is_silence() -> None:
 async def test_past_bars_are_as_recomputed(symbol: str, name: str) -> None:
     interval = Interval.parse(name)
     start_us, end_us = TRADES[0].event_time_us - 86_400_000_000, TRADES[-1].event_time_us - 600_000_000
-    expected = {
-        start: values
-        for (name, start), values in recomputed(TRADES, interval.us).items()
-        if name == symbol and start_us <= start < end_us
-    }
+    expected = recomputed_of(TRADES, symbol, interval.us, start_us, end_us)
     async with replay() as server:
         server.history.add(TRADES)
         history = provider(server).history

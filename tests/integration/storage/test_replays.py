@@ -34,7 +34,7 @@ from stores import (
     topic_ids,
 )
 
-pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.servers
 
 START_US = 1_381_152_600_000_000
 SYMBOLS = ("IBM", "BAC")
