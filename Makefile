@@ -13,7 +13,7 @@ PYTHON ?=
 ARGS ?=
 JOB ?= bars
 
-.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-chaos test-crash bench bench-latency bench-ingest bench-streaming bench-storage bench-timescale lock
+.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-long test-chaos test-crash bench bench-latency bench-ingest bench-streaming bench-storage bench-timescale lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ test: setup ## Run every test (ARGS=-x)
 
 test-fast: setup ## Run the tests that need neither network nor JVM
 	@$(BIN)/pytest tests/unit tests/property $(ARGS)
+
+test-long: setup ## Run every test, those that take minutes too
+	@$(BIN)/pytest --long $(ARGS)
 
 test-chaos: setup ## Break the feed of a whole platform in 30 ways over 10 minutes, for two providers
 	@$(BIN)/pytest tests/chaos/test_feed_faults.py -s --chaos-faults 30 --chaos-seconds 600 --chaos-rate 1000 \

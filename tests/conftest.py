@@ -27,7 +27,8 @@ hypothesis_settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long and how hard tests/chaos goes about it: short by default; `make test-chaos` and `test-crash` do more."""
+    """What takes long, and how long and hard tests/chaos goes about it: `make test-long`, `test-chaos` and `test-crash`."""
+    parser.addoption("--long", action="store_true", help="run the tests marked long, too")
     group = parser.getgroup("chaos")
     group.addoption("--chaos-faults", type=int, default=6, help="how many faults a run injects")
     group.addoption("--chaos-seconds", type=float, default=24.0, help="over how long they are spread")
@@ -38,6 +39,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--crash-seconds", type=float, default=45.0, help="over how long the day is played")
     group.addoption("--crash-trades", type=int, default=12_000, help="about how many trades the day has")
     group.addoption("--crash-seed", type=int, default=1, help="of the kills' order and moments")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out the long tests unless they are asked for."""
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="long: another way of what a shorter test does; `make test-long`"))
 
 
 def _isolated_settings(data_dir: Path) -> Settings:

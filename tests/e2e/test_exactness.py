@@ -71,14 +71,15 @@ def test_every_bar_and_its_indicators_are_exact(start, made_file):
         assert {bar.revision for bar in finals_on_topics(platform)} == {0}
 
 
+@pytest.mark.long  # orders, batches and partition counts: tests/spark; this adds the processes
 def test_they_are_though_every_trade_comes_twice_and_in_disorder(start, made_file):
     """Duplicated and reordered by the provider, in micro-batches, over other numbers of partitions.
 
-    Within the allowed lateness, which five trades in a row may not be on a recorded day.
+    Within the allowed lateness: five trades in a row of this day span 61 s at most.
     """
     trades = read(made_file)
     shape = {"KAFKA__PARTITIONS": "5", "STREAMING__SHUFFLE_PARTITIONS": "3", "STREAMING__TRIGGER": "500 milliseconds"}
-    shape["INGEST__ALLOWED_LATENESS_SECONDS"] = "20"
+    shape["INGEST__ALLOWED_LATENESS_SECONDS"] = "70"
     recorded = read_trades(made_file)
     feed = ReplayServer(FileSource(recorded), Pace(None))
     with listening(feed, partial(disturb, symbols=len(recorded.symbols))) as server:

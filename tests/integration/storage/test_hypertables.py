@@ -88,6 +88,12 @@ def test_tables_are_compressed_later_and_rollups_refreshed(database: PostgresSet
         " on h.table_name = c.materialization_hypertable_name where c.view_schema = %(schema)s)"
         " group by 1 order by 1",
     )
+    (compressed_after,) = rows(
+        database,
+        "select config->>'compress_after' from timescaledb_information.jobs where hypertable_schema = %(schema)s"
+        " and proc_name = 'policy_compression' and hypertable_name = 'tick_data'",
+    )
+    assert compressed_after == ("2 days",)
     names = ("aggregated_data", "feed_events", "technical_indicators", "tick_data")
     assert hypertables == [(name, True) for name in names]
     assert rollups == [("bars_1d", False), ("bars_1h", False)]

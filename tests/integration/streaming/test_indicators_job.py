@@ -156,7 +156,7 @@ def store(settings: Settings, bars: Sequence[Bar], log: Log) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("checkpoint", ["kept", "lost"])
+@pytest.mark.parametrize("checkpoint", [pytest.param("kept", marks=pytest.mark.long), "lost"])
 def test_a_killed_job_says_the_same_with_its_checkpoint_and_without(job: Job, checkpoint: str) -> None:
     symbol, log = f"W{uuid.uuid4().hex[:6].upper()}USDT", Log()
     bars = series(symbol, PAST_BARS + BARS_BEFORE + BARS_AFTER)
