@@ -281,7 +281,7 @@ def drop_schema(connection: Connection, name: str) -> None:
             try:
                 cursor.execute(f"drop schema {name} cascade")
                 return
-            except errors.DeadlockDetected:  # with a job of TimescaleDB's that has just begun
+            except (errors.DeadlockDetected, errors.InternalError_):  # with a job of TimescaleDB's that has just begun
                 if not again:
                     raise
 
