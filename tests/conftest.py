@@ -27,7 +27,7 @@ hypothesis_settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Which tests run, and how hard tests/chaos goes about it: `make test-long`, `test-chaos` and `test-crash` do more."""
+    """Which tests run and how hard tests/chaos goes about it; `make test-long`, `test-chaos`, `test-crash` do more."""
     parser.addoption("--long", action="store_true", help="run the tests marked long, too")
     group = parser.getgroup("chaos")
     group.addoption("--chaos-faults", type=int, default=6, help="how many faults a run injects")
