@@ -20,7 +20,7 @@ from marketstream.settings import PostgresSettings, Settings
 from marketstream.storage.timescale.connection import connect
 from marketstream.storage.timescale.reader import TimescaleReader
 from marketstream.storage.timescale.writer import TimescaleWriter
-from stores import MINUTE_US, Log, as_owner, fresh_schema, make_bar, make_indicators, make_tick
+from stores import MINUTE_US, Log, as_owner, fresh_schema, make_bar, make_cancel, make_indicators, make_tick
 
 pytestmark = pytest.mark.servers
 
@@ -160,6 +160,33 @@ def test_bars_in_compressed_chunks_still_go_forward_only(
     writer.write(log.add(newer, make_indicators(newer)))
     assert reader.bars("IBM", MINUTE, start_us=None, end_us=None, limit=10) == [newer]
     assert reader.indicators("IBM", MINUTE, start_us=None, end_us=None, limit=10) == [make_indicators(newer)]
+
+
+def test_new_trades_and_a_cancel_open_no_other_compressed_day(
+    database: PostgresSettings, writer: TimescaleWriter
+) -> None:
+    ticks = some_ticks(2_000)
+    next_day = [replace(tick, event_time_us=tick.event_time_us + DAY_US) for tick in ticks]
+    log = Log()
+    writer.write(log.add(*ticks, *next_day))
+    compress(database)
+
+    writer.write(log.add(make_tick(OLD_DAY_US + 5 * DAY_US)))
+    assert opened_chunks(database) == 0
+    writer.write(log.add(make_cancel(ticks[7])))
+    assert opened_chunks(database) == 1
+    assert rows(database, "select count(*) from tick_data where cancelled_time is not null") == [(1,)]
+
+
+def opened_chunks(database: PostgresSettings) -> int:
+    """Compressed chunks of which some rows are not compressed (any more)."""
+    query = (
+        "select count(*) from _timescaledb_catalog.chunk c join timescaledb_information.chunks i"
+        " on i.chunk_schema = c.schema_name and i.chunk_name = c.table_name"
+        " where i.hypertable_schema = %(schema)s and i.is_compressed and c.status & 8 <> 0"
+    )
+    [(count,)] = rows(database, query)
+    return count
 
 
 def test_a_compressed_day_takes_a_backfill(

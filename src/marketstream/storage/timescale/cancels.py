@@ -10,6 +10,8 @@ from marketstream.storage.timescale.queries import QUERIES
 
 _FIELDS = ("symbol", "event_time_us", "provider", "price", "size", "received_time_us", "asset_class")
 
+_FOUND = ("symbol", "event_time", "provider", "trade_id", "price", "size", "received_time", "matched_id")
+
 
 def store_cancels(cursor: Cursor, cancels: Iterable[Cancel]) -> None:
     """Stores cancels, each once."""
@@ -19,7 +21,17 @@ def store_cancels(cursor: Cursor, cancels: Iterable[Cancel]) -> None:
 
 def match_cancels(cursor: Cursor) -> None:
     """Marks the trades that cancels mean, whichever of the two came first; nothing where all have been found."""
-    cursor.execute(QUERIES["match_cancels"])
+    again = True
+    while again:
+        cursor.execute(QUERIES["found_cancels"])
+        again = False
+        for found in cursor.fetchall():
+            names = dict(zip(_FOUND, found, strict=True))
+            cursor.execute(QUERIES["mark_cancelled"], names)
+            if cursor.rowcount:
+                cursor.execute(QUERIES["match_cancel"], names)
+            else:  # another cancel has just taken that trade, and this one may mean the next
+                again = True
 
 
 def _parameters(cancel: Cancel) -> dict[str, Any]:

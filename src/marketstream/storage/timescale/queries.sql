@@ -182,31 +182,32 @@ values (
 )
 on conflict do nothing
 
--- name: match_cancels
--- Gives each cancel that has no trade yet the one it means, by its id, else the first that is equal in what it repeats.
+-- name: found_cancels
+-- Each cancel that has no trade yet with the one it means, by its id, else the first that is equal in what it repeats.
 -- A cancel whose trade has not come within a day is left alone.
-with found as (
-  select c.symbol, c.event_time, c.provider, c.trade_id, c.price, c.size, c.received_time, t.trade_id as matched_id
-  from trade_cancels c, lateral (
-    select t.trade_id from tick_data t
-    where t.symbol = c.symbol and t.event_time = c.event_time and t.provider = c.provider
-      and t.cancelled_time is null
-      and case when c.trade_id <> '' then t.trade_id = c.trade_id else t.price = c.price and t.size = c.size end
-    order by t.sequence, t.trade_id
-    limit 1
-  ) t
-  where c.matched_id is null and c.stored_time > now() - interval '1 day'
-), marked as (
-  update tick_data t
-  set cancelled_time = f.received_time
-  from found f
-  where t.symbol = f.symbol and t.event_time = f.event_time and t.provider = f.provider and t.trade_id = f.matched_id
-)
-update trade_cancels c
-set matched_id = f.matched_id
-from found f
-where (c.symbol, c.event_time, c.provider, c.trade_id, c.price, c.size)
-  = (f.symbol, f.event_time, f.provider, f.trade_id, f.price, f.size)
+select c.symbol, c.event_time, c.provider, c.trade_id, c.price, c.size, c.received_time, t.trade_id as matched_id
+from trade_cancels c, lateral (
+  select t.trade_id from tick_data t
+  where t.symbol = c.symbol and t.event_time = c.event_time and t.provider = c.provider
+    and t.cancelled_time is null
+    and case when c.trade_id <> '' then t.trade_id = c.trade_id else t.price = c.price and t.size = c.size end
+  order by t.sequence, t.trade_id
+  limit 1
+) t
+where c.matched_id is null and c.stored_time > now() - interval '1 day'
+
+-- name: mark_cancelled
+-- By constants alone: TimescaleDB opens every compressed chunk that a join could reach, found or not.
+update tick_data
+set cancelled_time = %(received_time)s
+where symbol = %(symbol)s and event_time = %(event_time)s and provider = %(provider)s and trade_id = %(matched_id)s
+  and cancelled_time is null
+
+-- name: match_cancel
+update trade_cancels
+set matched_id = %(matched_id)s
+where symbol = %(symbol)s and event_time = %(event_time)s and provider = %(provider)s and trade_id = %(trade_id)s
+  and price = %(price)s and size = %(size)s
 
 -- name: upsert_feed
 -- A repeated status leaves what happened last as it is; an event that says nothing of the role leaves that.
