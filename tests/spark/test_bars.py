@@ -38,7 +38,7 @@ def tick(symbol, price, size, event_time_us, sequence, *conditions, provider="te
 def random_ticks(count):
     chosen = random.Random(11)
     ticks = []
-    for sequence in range(count):
+    for sequence in range(1, count + 1):
         # Coarse steps, so that many trades share a timestamp and many fall exactly on a bar's edge.
         offset = chosen.randrange(0, 3 * 3600) * 1_000_000 if sequence % 3 else chosen.randrange(0, 180) * MINUTE_US
         size = float(chosen.choice([0, 1, 7, 100, 2_500]))
@@ -163,3 +163,9 @@ def test_each_message_is_parsed_once(spark):
     frame = spark.createDataFrame([Row(value=bytearray(encode(tick("A", 10, 1, DAY_US, 1))))])
     plan = make_bars(parse_ticks(frame), INTERVALS)._jdf.queryExecution().optimizedPlan().toString()
     assert plan.count("from_json") == 1
+
+
+def test_trades_without_a_number_stand_as_they_arrived(spark):
+    arrived = [replace(tick("A", 100 + at, 1, DAY_US, 0), received_time_us=DAY_US + at + 1) for at in range(3)]
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        assert {(bar.open, bar.close) for bar in make(spark, [arrived[at] for at in order])} == {(100.0, 102.0)}

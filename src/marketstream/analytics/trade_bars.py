@@ -17,7 +17,7 @@ def bar_of(trades: Sequence[Tick], interval: Interval, rules: TradeRules) -> Bar
         interval: The bar's length.
         rules: Which trades update what.
     """
-    ordered = sorted(trades, key=lambda tick: tick.order)
+    ordered = sorted(trades, key=lambda tick: (tick.event_time_us, tick.sequence or tick.received_time_us))
     updates = [rules.updates(tick.provider, tick.conditions) for tick in ordered]
     last = [tick.price for tick, own in zip(ordered, updates, strict=True) if own.last]
     prices = [tick.price for tick, own in zip(ordered, updates, strict=True) if own.high_low]

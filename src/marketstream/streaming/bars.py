@@ -23,9 +23,10 @@ TICK_SCHEMA = (
     "symbol string, price double, size double, event_time_us bigint, received_time_us bigint, sequence bigint, "
     "provider string, conditions array<string>"
 )
-# (event time, sequence) as one number: 16 + 19 digits. A struct would order the same, but only fixed-width aggregation
-# buffers keep Spark on its hash aggregate, and the sort aggregate can't run in real-time mode.
-_TRADE_ORDER = f"cast(event_time_us as decimal(19,0)) * {10**19}BD + sequence"
+# (event time, sequence, or arrival where there is none) as one number: 16 + 19 digits. A struct would order the same, but
+# only fixed-width aggregation buffers keep Spark on its hash aggregate, and the sort aggregate can't run in real-time
+# mode.
+_TRADE_ORDER = f"cast(event_time_us as decimal(19,0)) * {10**19}BD + coalesce(nullif(sequence, 0), received_time_us, 0)"
 
 _IS_TICK = "symbol is not null and price is not null and size is not null and event_time_us is not null"
 

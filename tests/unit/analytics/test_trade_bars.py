@@ -26,7 +26,7 @@ def trade(number: int, chance: random.Random) -> Tick:
         received_time_us=START_US + 70_000_000 + number,
         provider=chance.choice(["polygon", "binance"]),
         trade_id=str(number),
-        sequence=number,
+        sequence=number + 1,
         conditions=tuple(chance.sample(CODES, chance.choice([0, 0, 1, 2]))),
     )
 
@@ -42,6 +42,18 @@ def test_a_bar_equals_an_independent_recomputation(seed: int) -> None:
     trades = [trade(number, chance) for number in range(chance.choice([1, 2, 3, 8, 40]))]
     bar = bar_of(trades, MINUTE, CONSOLIDATED)
     assert differences(expected(trades), {("IBM", START_US): asdict(bar)} if bar else {}) == []
+
+
+def test_trades_without_a_number_stand_as_they_arrived() -> None:
+    chance = random.Random(1)
+    arrived = [
+        replace(trade(number, chance), event_time_us=START_US, sequence=0, conditions=(), price=100.0 + number)
+        for number in range(3)
+    ]
+    for order in ([0, 1, 2], [2, 0, 1], [1, 2, 0]):
+        bar = bar_of([arrived[at] for at in order], MINUTE, CONSOLIDATED)
+        assert bar is not None
+        assert (bar.open, bar.close) == (100.0, 102.0)
 
 
 @pytest.mark.parametrize("seed", range(60))
