@@ -167,7 +167,7 @@ def test_a_minute_that_comes_late_or_anew_reaches_its_hour(
         assert_rolled_up(reader, (newer.get(bar.start_us, bar) for bar in bars), "IBM", interval)
 
 
-def test_a_rollup_is_final_once_its_minutes_are_and_a_later_one_has_begun(
+def test_a_rollup_is_final_once_its_minutes_are_and_a_later_one_is(
     database: PostgresSettings, writer: TimescaleWriter, reader: TimescaleReader
 ) -> None:
     def finals() -> list[bool]:
@@ -178,6 +178,9 @@ def test_a_rollup_is_final_once_its_minutes_are_and_a_later_one_has_begun(
     write(writer, make_bar(OLD_DAY_US + HOUR_US, 1))
     assert finals() == [False, False]
     write(writer, make_bar(OLD_DAY_US + MINUTE_US, 3, final=True))
+    refresh_rollups(database)
+    assert finals() == [False, False]
+    write(writer, make_bar(OLD_DAY_US + HOUR_US, 1, final=True))
     refresh_rollups(database)
     assert finals() == [True, False]
 

@@ -1,5 +1,5 @@
--- Bars of an hour and of a day with the columns of `aggregated_data`. One is final when its minutes are and the symbol
--- has a later minute; made by a provider when all of them are.
+-- Bars of an hour and of a day with the columns of `aggregated_data`. One is final when its minutes are and a later minute
+-- of the symbol is, so that no trade in time can still come; made by a provider when all of them are.
 create view rolled_up_bars as
 select
   symbol,
@@ -18,6 +18,7 @@ select
   final and exists (
     select from aggregated_data later
     where later.symbol = rolled.symbol and later."interval" = '1min' and later.start_time >= rolled.end_time
+      and later.final
   ) as final,
   revision,
   case when not made_here then provider end as provider,
