@@ -64,10 +64,17 @@ class Archive:
         return self._process.wait(300)
 
     def ticks(self, symbols: list[str]) -> pl.DataFrame:
-        """As a person reads them, at any moment."""
+        """As a person reads them, at any moment; again where a file was replaced between two looks at it."""
         if not list(self.lake.glob("ticks/**/*.parquet")):
             return pl.DataFrame(schema={"symbol": pl.String, "trade_id": pl.String})
-        return pl.read_parquet(self.lake / "ticks").filter(pl.col("symbol").is_in(symbols))
+
+        def read() -> pl.DataFrame | None:
+            try:
+                return pl.read_parquet(self.lake / "ticks").filter(pl.col("symbol").is_in(symbols))
+            except (pl.exceptions.ComputeError, FileNotFoundError):
+                return None
+
+        return eventually(read, within_seconds=60, what="a lake that stands still for one look", every_seconds=0.02)
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
