@@ -63,14 +63,18 @@ format: setup ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-test: setup ## Run every test (ARGS=-x)
-	@$(BIN)/pytest $(ARGS)
+# What waits for itself alone runs two at a time; what loads the machine, or measures itself against it, one by one.
+SIDE_BY_SIDE := tests/unit tests/property tests/contract $(addprefix tests/integration/,providers serving testing)
+
+test: setup ## Run every test that takes no minutes (ARGS=-x)
+	@$(BIN)/pytest -n 2 --dist loadfile $(SIDE_BY_SIDE) $(ARGS)
+	@$(BIN)/pytest $(SIDE_BY_SIDE:%=--ignore=%) $(ARGS)
 
 test-fast: setup ## Run the tests that need neither network nor JVM
 	@$(BIN)/pytest tests/unit tests/property $(ARGS)
 
-test-long: setup ## Run every test, those that take minutes too
-	@$(BIN)/pytest --long $(ARGS)
+test-long: setup ## Run every test, also those that show in minutes what others show in seconds
+	@$(MAKE) test ARGS="--long $(ARGS)"
 
 test-chaos: setup ## Break the feed of a whole platform in 30 ways over 10 minutes, for two providers
 	@$(BIN)/pytest tests/chaos/test_feed_faults.py -s --chaos-faults 30 --chaos-seconds 600 --chaos-rate 1000 \

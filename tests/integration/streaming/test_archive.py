@@ -116,6 +116,7 @@ def publish(servers: str, trades: list[Tick], symbols: list[str]) -> dict[tuple[
     return newest
 
 
+@pytest.mark.long  # tests/spark and tests/unit/lake have the same but for the processes
 @pytest.mark.timeout(900)  # three starts of Spark on a busy machine
 def test_the_lake_equals_the_topics_though_the_archive_is_killed_and_its_checkpoint_lost(
     archive: Archive, kafka_settings: Settings

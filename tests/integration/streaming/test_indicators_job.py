@@ -29,7 +29,8 @@ from marketstream.storage.timescale.writer import TimescaleWriter
 from marketstream.testing.platform import eventually
 from stores import Log, environment, fresh_schema
 
-pytestmark = [pytest.mark.servers, pytest.mark.spark, pytest.mark.timeout(900)]
+# Long: the platform's indicators are killed, with their checkpoint and without, in tests/chaos, too.
+pytestmark = [pytest.mark.servers, pytest.mark.spark, pytest.mark.long, pytest.mark.timeout(900)]
 
 INTERVAL = Interval.parse("3min")  # of no other test, so that nobody else writes to its topic
 PAST_BARS, BARS_BEFORE, BARS_AFTER = 600, 30, 40
@@ -156,7 +157,7 @@ def store(settings: Settings, bars: Sequence[Bar], log: Log) -> None:
     writer.close()
 
 
-@pytest.mark.parametrize("checkpoint", [pytest.param("kept", marks=pytest.mark.long), "lost"])
+@pytest.mark.parametrize("checkpoint", ["kept", "lost"])
 def test_a_killed_job_says_the_same_with_its_checkpoint_and_without(job: Job, checkpoint: str) -> None:
     symbol, log = f"W{uuid.uuid4().hex[:6].upper()}USDT", Log()
     bars = series(symbol, PAST_BARS + BARS_BEFORE + BARS_AFTER)

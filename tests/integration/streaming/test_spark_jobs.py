@@ -203,6 +203,7 @@ def metrics(port: int) -> dict[tuple[str, str], float]:
     }
 
 
+@pytest.mark.long  # what it adds is the cluster: tests/unit/streaming/test_cluster.py has its commands
 def test_jobs_run_on_a_standalone_cluster(commands: Callable[..., Commands], kafka_settings: Settings) -> None:
     platform = commands(STREAMING__MASTER="standalone")
     pages = {name: f"http://127.0.0.1:{platform.ports[name]}/json/" for name in ("MASTER_UI", "WORKER_UI")}
