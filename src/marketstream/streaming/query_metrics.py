@@ -50,8 +50,7 @@ class QueryObserver:
             first = newest["batchId"] == self._batch + 1
             for progress in [newest] if first else query.recentProgress:
                 if progress["batchId"] > self._batch:
-                    self._take(progress)
-                    self._batch = progress["batchId"]
+                    self._count(progress)
         if time.monotonic() >= self._lag_due:
             self._ask_lag(query)
         return newest
@@ -62,6 +61,13 @@ class QueryObserver:
         metrics.QUERY_START.labels(self._name).set(now)
         metrics.QUERY_PROGRESS.labels(self._name).set(now)
         metrics.QUERY_TRIGGER.labels(self._name, self._trigger.mode).set(self._trigger.seconds)
+
+    def _count(self, progress: Any) -> None:
+        if _is_idle(progress):  # numbered as the batch to come, which is still to be counted
+            self._batch = progress["batchId"] - 1
+        else:
+            self._take(progress)
+            self._batch = progress["batchId"]
 
     def _take(self, progress: Any) -> None:
         name, operators = self._name, progress["stateOperators"]
@@ -90,6 +96,11 @@ class QueryObserver:
         for (topic, partition), messages in self.lag.items():
             metrics.QUERY_LAG.labels(self._name, topic, str(partition)).set(messages)
         self._lag_due = time.monotonic() + _LAG_SECONDS
+
+
+def _is_idle(progress: Any) -> bool:
+    """Whether it tells of a trigger that found nothing to do. In real-time mode each makes a batch, even of no rows."""
+    return "addBatch" not in progress["durationMs"]
 
 
 def _ended_seconds(progress: Any) -> float:
