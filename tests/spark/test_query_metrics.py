@@ -100,6 +100,12 @@ def test_a_batch_after_an_idle_spell_is_counted(spark, tmp_path):
             write(tmp_path, batch, [b"a message", b"another"])
             (tmp_path / f"{batch}.parquet").rename(source / f"{batch}.parquet")  # Spark never sees half a file
         eventually(lambda: idles_before(3), within_seconds=60, what="idle after the last batch")
+        told = sample("progress_timestamp_seconds", query=name)
+        eventually(
+            lambda: idles_before(3) and sample("progress_timestamp_seconds", query=name) > told,
+            within_seconds=60,
+            what="the idle query tells that it lives",
+        )
     finally:
         query.stop()
     assert sample("input_rows_total", query=name) == 6

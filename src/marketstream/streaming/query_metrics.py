@@ -63,6 +63,7 @@ class QueryObserver:
         metrics.QUERY_TRIGGER.labels(self._name, self._trigger.mode).set(self._trigger.seconds)
 
     def _count(self, progress: Any) -> None:
+        metrics.QUERY_PROGRESS.labels(self._name).set(_ended_seconds(progress))
         if _is_idle(progress):  # numbered as the batch to come, which is still to be counted
             self._batch = progress["batchId"] - 1
         else:
@@ -73,7 +74,6 @@ class QueryObserver:
         name, operators = self._name, progress["stateOperators"]
         metrics.QUERY_BATCH.labels(name).set(progress["batchId"])
         metrics.QUERY_BATCHES.labels(name).inc()
-        metrics.QUERY_PROGRESS.labels(name).set(_ended_seconds(progress))
         metrics.QUERY_INPUT_ROWS.labels(name).inc(progress["numInputRows"] or 0)
         if (rate := progress["processedRowsPerSecond"]) is not None:  # of a batch that took no time there is none
             metrics.QUERY_PROCESSED_RATE.labels(name).set(rate)
@@ -104,7 +104,7 @@ def _is_idle(progress: Any) -> bool:
 
 
 def _ended_seconds(progress: Any) -> float:
-    """A progress report carries the time when its batch began."""
+    """A progress report carries the time when its trigger began."""
     return _seconds(progress["timestamp"]) + float(progress["durationMs"].get("triggerExecution", 0)) / 1_000
 
 

@@ -105,6 +105,7 @@ def test_a_trigger_that_found_nothing_is_no_batch_though_it_has_the_number_of_th
         observer.look(query)
     assert sample("batches_total", query=name) == 1
     assert sample("batch_id", query=name) == 42
+    assert sample("progress_timestamp_seconds", query=name) == pytest.approx(1_767_323_045.004)  # the last trigger's
     query.recentProgress = [progress(42), idle(43), progress(43), idle(44)]  # both since the last look
     observer.look(query)
     assert sample("batches_total", query=name) == 2
