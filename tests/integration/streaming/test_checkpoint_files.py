@@ -38,7 +38,8 @@ def test_messages_that_the_topic_dropped_unread_are_counted(kafka_settings: Sett
     assert dropped_messages(tmp_path, inspector) == 0  # no batch yet
     commit(tmp_path, 0, {topic: 2, other: 0})
     assert dropped_messages(tmp_path, inspector) == 0
-    for deleted in AdminClient({"bootstrap.servers": broker}).delete_records([TopicPartition(topic, 0, 7)]).values():
+    admin = AdminClient({"bootstrap.servers": broker})
+    for deleted in admin.delete_records([TopicPartition(topic, 0, 7)]).values():
         deleted.result(timeout=20)
     assert dropped_messages(tmp_path, inspector) == 5
     commit(tmp_path, 1, {topic: 8, other: 0, "gone": 3})
