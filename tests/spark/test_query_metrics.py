@@ -100,6 +100,9 @@ def test_a_batch_after_an_idle_spell_is_counted(spark, tmp_path):
             write(tmp_path, batch, [b"a message", b"another"])
             (tmp_path / f"{batch}.parquet").rename(source / f"{batch}.parquet")  # Spark never sees half a file
         eventually(lambda: idles_before(3), within_seconds=60, what="idle after the last batch")
+        assert sample("input_rows_total", query=name) == 6
+        assert sample("batches_total", query=name) == 3
+        assert sample("batch_id", query=name) == 2
         told = sample("progress_timestamp_seconds", query=name)
         eventually(
             lambda: idles_before(3) and sample("progress_timestamp_seconds", query=name) > told,
@@ -108,6 +111,3 @@ def test_a_batch_after_an_idle_spell_is_counted(spark, tmp_path):
         )
     finally:
         query.stop()
-    assert sample("input_rows_total", query=name) == 6
-    assert sample("batches_total", query=name) == 3
-    assert sample("batch_id", query=name) == 2
