@@ -22,6 +22,7 @@ ProviderName = Literal["auto", "polygon", "finage", "alpha_vantage", "fmp", "fin
 ChannelName = Literal["trades", "quotes", "bars"]
 SECRETS_FILE = "secrets.env"
 METRICS_DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+METRICS_FOLDER = "metrics"  # of the data directory: what that variable says natively
 _DAY_MINUTES = 1_440
 
 

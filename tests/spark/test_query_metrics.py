@@ -13,12 +13,14 @@ from marketstream.streaming.bars import parse_ticks
 from marketstream.streaming.query_metrics import QueryObserver
 from marketstream.streaming.source_lag import UnknownLag
 from marketstream.streaming.trigger import Trigger
+from marketstream.testing.platform import eventually
 from stores import make_tick
 
 pytestmark = pytest.mark.spark
 
 SECOND_US = 1_000_000
 START_US = 1_700_006_400_000_000
+IDLE_REPORTS = "spark.sql.streaming.noDataProgressEventInterval"
 
 
 def sample(metric, **labels):
@@ -64,3 +66,48 @@ def test_what_a_stream_reads_leaves_out_and_drops_is_counted(spark, tmp_path):
     assert (
         sample("watermark_timestamp_seconds", query=name) == START_US / SECOND_US + 51
     )  # what the third batch began with
+
+
+@pytest.fixture
+def idle_reports_at_once(spark):
+    spark.conf.set(IDLE_REPORTS, "100")  # milliseconds, rather than 10 seconds
+    yield
+    spark.conf.unset(IDLE_REPORTS)
+
+
+@pytest.mark.usefixtures("idle_reports_at_once")
+def test_a_batch_after_an_idle_spell_is_counted(spark, tmp_path):
+    source, name = tmp_path / "in", f"query-{uuid.uuid4().hex}"
+    source.mkdir()
+    query = (
+        spark.readStream.schema("value binary")
+        .parquet(str(source))
+        .writeStream.queryName(name)
+        .format("noop")
+        .option("checkpointLocation", str(tmp_path / "checkpoint"))
+        .trigger(processingTime="100 milliseconds")
+        .start()
+    )
+    observer = QueryObserver(name, Trigger.micro_batches("1 second"), UnknownLag())
+
+    def idles_before(batch):
+        newest = observer.look(query)
+        return newest is not None and newest["batchId"] == batch and "addBatch" not in newest["durationMs"]
+
+    try:
+        for batch in range(3):
+            eventually(lambda number=batch: idles_before(number), within_seconds=60, what=f"idle before batch {batch}")
+            write(tmp_path, batch, [b"a message", b"another"])
+            (tmp_path / f"{batch}.parquet").rename(source / f"{batch}.parquet")  # Spark never sees half a file
+        eventually(lambda: idles_before(3), within_seconds=60, what="idle after the last batch")
+        assert sample("input_rows_total", query=name) == 6
+        assert sample("batches_total", query=name) == 3
+        assert sample("batch_id", query=name) == 2
+        told = sample("progress_timestamp_seconds", query=name)
+        eventually(
+            lambda: idles_before(3) and sample("progress_timestamp_seconds", query=name) > told,
+            within_seconds=60,
+            what="the idle query tells that it lives",
+        )
+    finally:
+        query.stop()

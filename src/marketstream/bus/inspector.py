@@ -59,6 +59,14 @@ class KafkaInspector:
         """
         return self._asked(lambda admin: self._offsets(admin, self._partitions(admin, topics), _LATEST))
 
+    def starts(self, topics: Collection[str]) -> dict[Position, int]:
+        """The offset of the oldest message that each of the topics' partitions still has; nothing of an absent topic.
+
+        Raises:
+            BusError: The broker is away.
+        """
+        return self._asked(lambda admin: self._offsets(admin, self._partitions(admin, topics), _EARLIEST))
+
     def _asked(self, question: Callable[[AdminClient], T]) -> T:
         try:
             if self._admin is None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from marketstream.domain.errors import LaunchError
 from marketstream.launch.secrets import write_private
 from marketstream.launch.service import Kind, State
+from marketstream.settings import METRICS_FOLDER
 
 
 class ServiceState(BaseModel):
@@ -73,7 +74,7 @@ class RunFolder:
     @property
     def metrics(self) -> Path:
         """Where processes leave their metrics."""
-        return self.data_dir / "metrics"
+        return self.data_dir / METRICS_FOLDER
 
     def write(self, state: PlatformState) -> None:
         """Publishes a state."""

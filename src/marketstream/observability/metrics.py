@@ -65,7 +65,7 @@ QUERY_TRIGGER = Gauge(
 QUERY_BATCH = Gauge("marketstream_query_batch_id", "Newest batch committed", ["query"], multiprocess_mode="livemax")
 QUERY_PROGRESS = Gauge(
     "marketstream_query_progress_timestamp_seconds",
-    "When the newest batch was committed; before the first, when the query was started",
+    "When the newest batch was committed, or a trigger found nothing; before either, when the query was started",
     ["query"],
     multiprocess_mode="livemax",
 )

@@ -17,6 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.streaming.query import StreamingQuery
 
 from marketstream.bus.admin import ensure_topics, topic_ids
+from marketstream.bus.inspector import KafkaInspector
 from marketstream.contracts.topics import RETENTION_MS, all_topics
 from marketstream.domain.errors import StreamingError
 from marketstream.lake.compaction import compact
@@ -25,6 +26,7 @@ from marketstream.lake.store import LakeStore
 from marketstream.observability.logs import get_logger
 from marketstream.settings import Settings
 from marketstream.streaming.archive import LakeRecipe, parse_rows, write_lake
+from marketstream.streaming.checkpoint_files import dropped_messages
 from marketstream.streaming.checkpoints import Checkpoint, CheckpointStore, QueryShape
 from marketstream.streaming.query_metrics import QueryObserver
 from marketstream.streaming.resources import archive_resources
@@ -165,6 +167,8 @@ def run_archive(settings: Settings, *, once: bool = False) -> None:
     with store.held():
         spark = open_session(settings, archive_resources(settings), name=f"marketstream-{QUERY}")
         checkpoint = store.open(job.shape)
+        if dropped := dropped_messages(checkpoint.path, KafkaInspector(settings.kafka.bootstrap_servers)):
+            _LOG.warning("Kafka has dropped messages that were not archived", messages=dropped)
         _LOG.info("query starts", lake=settings.lake_url, checkpoint=checkpoint.reason)
         query = job.start(spark, checkpoint, once=once)
         if once:

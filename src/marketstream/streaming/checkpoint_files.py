@@ -1,13 +1,13 @@
 """What Spark keeps in a checkpoint's folder, as far as it tells how far its query has got.
 
-Reads: `<checkpoint>/commits`, `<checkpoint>/offsets`.
+Reads: `<checkpoint>/commits`, `<checkpoint>/offsets`; the topics' starts.
 """
 
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from marketstream.bus.inspector import Position
+from marketstream.bus.inspector import KafkaInspector, Position
 from marketstream.domain.errors import StreamingError
 from marketstream.streaming.source_lag import processed_positions
 
@@ -47,6 +47,25 @@ def committed_positions(path: Path, commit: Commit) -> dict[Position, int]:
         return processed_positions(line for line in lines if line != _NO_OFFSET)
     except (OSError, json.JSONDecodeError, AttributeError, ValueError) as error:
         raise StreamingError(f"{log} can't be read: {error}") from error
+
+
+def dropped_messages(path: Path, inspector: KafkaInspector) -> int:
+    """How many messages after the newest batch the topics have no longer, so that the query will never read them.
+
+    Args:
+        path: The checkpoint's folder.
+        inspector: Knows the topics' starts.
+
+    Raises:
+        BusError: The broker is away.
+        StreamingError: Spark's log of offsets can't be read.
+    """
+    commit = last_commit(path)
+    if commit is None:
+        return 0
+    positions = committed_positions(path, commit)
+    starts = inspector.starts({topic for topic, _ in positions})
+    return sum(max(0, starts.get(position, offset) - offset) for position, offset in positions.items())
 
 
 def size_bytes(path: Path) -> int:

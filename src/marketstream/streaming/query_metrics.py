@@ -50,8 +50,7 @@ class QueryObserver:
             first = newest["batchId"] == self._batch + 1
             for progress in [newest] if first else query.recentProgress:
                 if progress["batchId"] > self._batch:
-                    self._take(progress)
-                    self._batch = progress["batchId"]
+                    self._count(progress)
         if time.monotonic() >= self._lag_due:
             self._ask_lag(query)
         return newest
@@ -63,11 +62,18 @@ class QueryObserver:
         metrics.QUERY_PROGRESS.labels(self._name).set(now)
         metrics.QUERY_TRIGGER.labels(self._name, self._trigger.mode).set(self._trigger.seconds)
 
+    def _count(self, progress: Any) -> None:
+        metrics.QUERY_PROGRESS.labels(self._name).set(_ended_seconds(progress))
+        if _is_idle(progress):  # numbered as the batch to come, which is still to be counted
+            self._batch = progress["batchId"] - 1
+        else:
+            self._take(progress)
+            self._batch = progress["batchId"]
+
     def _take(self, progress: Any) -> None:
         name, operators = self._name, progress["stateOperators"]
         metrics.QUERY_BATCH.labels(name).set(progress["batchId"])
         metrics.QUERY_BATCHES.labels(name).inc()
-        metrics.QUERY_PROGRESS.labels(name).set(_ended_seconds(progress))
         metrics.QUERY_INPUT_ROWS.labels(name).inc(progress["numInputRows"] or 0)
         if (rate := progress["processedRowsPerSecond"]) is not None:  # of a batch that took no time there is none
             metrics.QUERY_PROCESSED_RATE.labels(name).set(rate)
@@ -92,8 +98,13 @@ class QueryObserver:
         self._lag_due = time.monotonic() + _LAG_SECONDS
 
 
+def _is_idle(progress: Any) -> bool:
+    """Whether it tells of a trigger that found nothing to do. In real-time mode each makes a batch, even of no rows."""
+    return "addBatch" not in progress["durationMs"]
+
+
 def _ended_seconds(progress: Any) -> float:
-    """A progress report carries the time when its batch began."""
+    """A progress report carries the time when its trigger began."""
     return _seconds(progress["timestamp"]) + float(progress["durationMs"].get("triggerExecution", 0)) / 1_000
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from marketstream.domain.errors import ConfigurationError
-from marketstream.settings import Settings
+from marketstream.settings import METRICS_DIRECTORY_VARIABLE, METRICS_FOLDER, Settings, metrics_directory
 from marketstream.streaming.cluster import is_local, on_this_machine, spark_environment, spark_program
 from marketstream.streaming.resources import NICENESS, RESOURCES
 from marketstream.streaming.session import spark_conf
@@ -33,7 +33,8 @@ def submit(job: str, settings: Settings, arguments: Sequence[str] = ()) -> None:
         os.nice(NICENESS)
     program = spark_program("spark-submit")
     command = [program, *submit_arguments(job, settings), str(script), *arguments]
-    os.execve(program, command, submit_environment(settings))  # noqa: S606  # no shell is wanted
+    environment = submit_environment(settings) | metrics_environment(job, settings, arguments)
+    os.execve(program, command, environment)  # noqa: S606  # no shell is wanted
 
 
 def submit_arguments(job: str, settings: Settings) -> list[str]:
@@ -49,3 +50,22 @@ def submit_environment(settings: Settings) -> dict[str, str]:
     if on_this_machine(settings.spark_master):
         environment["SPARK_LOCAL_IP"] = "127.0.0.1"
     return environment
+
+
+def metrics_environment(job: str, settings: Settings, arguments: Sequence[str]) -> dict[str, str]:
+    """Lets the platform on this data directory serve a job's metrics, though its supervisor did not start the job.
+
+    Args:
+        job: The job's name.
+        settings: The platform's settings.
+        arguments: The job's own.
+
+    Returns:
+        The variable that says where; empty where something else says it, there is no platform, or the job ends by
+        itself: each run would leave files behind, and its end would look like a death.
+    """
+    ends = job == "rebuild" or "--once" in arguments
+    folder = settings.data_dir.resolve() / METRICS_FOLDER
+    if ends or settings.serving.metrics_per_process or metrics_directory() is not None or not folder.is_dir():
+        return {}
+    return {METRICS_DIRECTORY_VARIABLE: str(folder)}

@@ -20,7 +20,7 @@ from marketstream.contracts.messages import encode
 from marketstream.contracts.topics import TICKS, all_topics, bars_topic
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
-from marketstream.settings import Settings
+from marketstream.settings import METRICS_FOLDER, Settings
 from marketstream.testing.platform import eventually
 
 pytestmark = [pytest.mark.servers, pytest.mark.spark]
@@ -35,6 +35,8 @@ class Archive:
 
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.lake = folder / "data" / "lake"
+        self.metrics = folder / "data" / METRICS_FOLDER  # as the platform's supervisor makes it
+        self.metrics.mkdir(parents=True)
         self.log = folder / "archive.log"
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("MARKETSTREAM_")}
         self._environment |= {
@@ -75,6 +77,10 @@ class Archive:
                 return None
 
         return eventually(read, within_seconds=60, what="a lake that stands still for one look", every_seconds=0.02)
+
+    def up_files(self) -> list[Path]:
+        """Of the metrics of each start, the one that says that the archive runs."""
+        return [path for path in self.metrics.glob("gauge_livesum_*.db") if b"marketstream_up" in path.read_bytes()]
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
@@ -135,6 +141,7 @@ def test_the_lake_equals_the_topics_though_the_archive_is_killed_and_its_checkpo
         )
         assert seen
         assert archive.alive(), archive.log.read_text()[-3_000:]
+        assert len(archive.up_files()) == number, "its metrics are not with the platform's"
         archive.kill()
         ids = archive.ticks(symbols)["trade_id"]
         assert ids.n_unique() == len(ids)
@@ -142,6 +149,7 @@ def test_the_lake_equals_the_topics_though_the_archive_is_killed_and_its_checkpo
         (folder / "current.json").unlink()
     archive.start("--once", batch=1_000_000)
     assert archive.finish() == 0, archive.log.read_text()[-3_000:]
+    assert len(archive.up_files()) == 2, "a run that ends by itself is no process that died"
     ticks = archive.ticks(symbols)
     assert sorted(ticks.select("symbol", "event_time_us", "trade_id", "price").rows()) == sorted(
         (tick.symbol, tick.event_time_us, tick.trade_id, tick.price) for tick in trades

@@ -52,6 +52,10 @@ def progress(batch, *, rows=100, dropped=0, undecodable=None, watermark=None, st
     }
 
 
+def idle(batch):
+    return progress(batch, rows=0) | {"durationMs": {"latestOffset": 4, "triggerExecution": 4}}
+
+
 @pytest.fixture
 def name():
     return f"query-{uuid.uuid4().hex}"
@@ -92,6 +96,20 @@ def test_a_query_that_is_started_again_is_counted_from_its_first_batch(name):
     observer.look(again)
     assert sample("batches_total", query=name) == 2
     assert sample("start_timestamp_seconds", query=name) > began
+
+
+def test_a_trigger_that_found_nothing_is_no_batch_though_it_has_the_number_of_the_next(name):
+    query, observer = FakeQuery(), QueryObserver(name, MICRO, FakeLag({}))
+    for reports in ([idle(42)], [idle(42), idle(42)], [idle(42), progress(42)], [progress(42), idle(43)]):
+        query.recentProgress = reports
+        observer.look(query)
+    assert sample("batches_total", query=name) == 1
+    assert sample("batch_id", query=name) == 42
+    assert sample("progress_timestamp_seconds", query=name) == pytest.approx(1_767_323_045.004)  # the last trigger's
+    query.recentProgress = [progress(42), idle(43), progress(43), idle(44)]  # both since the last look
+    observer.look(query)
+    assert sample("batches_total", query=name) == 2
+    assert sample("input_rows_total", query=name) == 200
 
 
 def test_a_batch_without_rows_has_no_rate_and_a_query_without_watermark_none(name):
