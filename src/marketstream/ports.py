@@ -8,7 +8,7 @@ from marketstream.contracts.feed_state import FeedState, MinuteRecord
 from marketstream.contracts.messages import FeedEvent, FeedEventKind, FeedGap, GapState
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import AssetClass, Bar, Quote, Tick
+from marketstream.domain.market import AssetClass, Bar, Cancel, Quote, Tick
 from marketstream.domain.outcomes import Parsed
 
 
@@ -302,10 +302,17 @@ class KnownTrades(Protocol):
 
 
 class TickHistory(Protocol):
-    """Reads all the ticks of a long stretch back from a store, a part at a time."""
+    """Reads all the ticks of a long stretch back from a store, a part at a time, and what of them was taken back."""
 
     def between(self, symbols: Sequence[str], start_us: int, end_us: int) -> Iterator[list[Tick]]:
         """Ticks with event times in `[start_us, end_us)`, in no order; of every symbol where none is named.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
+
+    def cancels(self, symbols: Sequence[str], start_us: int, end_us: int) -> list[tuple[Cancel, str | None]]:
+        """Cancels of such ticks, each with the id of the trade that it was found to mean; None where there is none.
 
         Raises:
             StoreUnavailableError: The store is away.

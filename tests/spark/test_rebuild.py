@@ -8,7 +8,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from lakes import archive_ticks, rows_of
+from lakes import archive_cancels, archive_ticks, rows_of
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
 from marketstream.lake.datasets import BAR_ROWS, TICK_ROWS
@@ -26,7 +26,7 @@ from marketstream.streaming.rebuild_job import Rebuild, RebuildStores
 from marketstream.testing.fakes import InMemoryPublisher
 from marketstream.testing.samples import sample_bars, sample_ticks
 from oracle import differences, expected_bars
-from stores import Log, as_owner, fresh_schema
+from stores import Log, as_owner, fresh_schema, make_cancel
 
 pytestmark = [pytest.mark.spark, pytest.mark.servers]
 
@@ -204,6 +204,36 @@ def test_cancelled_trades_are_in_no_rebuilt_bar(world):
     assert not world.run().differences
     without = [tick for tick in world.ticks if (tick.symbol, tick.sequence) != ("AAA", 30)]
     world.ticks = without
+    world.check()
+
+
+def cancelled_in_lake(world):
+    """Takes two trades back, one without telling its id; the lake has the cancels and the bars without the trades."""
+    taken = [tick for tick in world.ticks if (tick.symbol, tick.sequence) in {("AAA", 30), ("EUR/USD", 40)}]
+    archive_cancels(world.lake, make_cancel(taken[0]), make_cancel(taken[1], trade_id=None))
+    held = [bar for symbol in SYMBOLS for each in INTERVALS for bar in world.bars_of(symbol, each) if holds(bar, taken)]
+    assert len(held) == len(taken) * len(INTERVALS)
+    world.ticks = [tick for tick in world.ticks if tick not in taken]
+    for symbol in SYMBOLS:
+        for bar in (bar for each in INTERVALS for bar in world.bars_of(symbol, each) if holds(bar, taken)):
+            partition = Partition("bars", bar.interval, date_of(bar.start_us), symbol)
+            write_rows(world.lake, BAR_ROWS, partition, bars_table([replace(bar, cancelled=1, revision=1)]), 60)
+    return taken, held
+
+
+def holds(bar, trades):
+    return any(bar.symbol == tick.symbol and bar.start_us <= tick.event_time_us < bar.end_us for tick in trades)
+
+
+def test_a_lost_table_is_rebuilt_without_what_the_lake_knows_as_cancelled(world):
+    _, held = cancelled_in_lake(world)
+    world.execute("truncate tick_data, aggregated_data, trade_cancels")
+    report = world.run(repair=True)
+    assert report.differences == {("aggregated_data", "missing"): report.bars}
+    assert report.clean
+    world.apply()
+    world.write(*held)  # as a replay of older versions brings them
+    assert not world.run().differences
     world.check()
 
 

@@ -1,6 +1,6 @@
 """Recomputes bars of any range in batch, by the stream's own transform, and compares and repairs the stores.
 
-Reads: the data lake or the table `tick_data`; the table `aggregated_data` and the lake's bars.
+Reads: the data lake or the table `tick_data`; the tables `trade_cancels` and `aggregated_data`, the lake's bars.
 Writes, where told to repair: topics `aggregated_data_*` (final bars that outrank the stored ones, which every store's
 writer applies), the lake's bars, and the table `tick_data` (trades that the lake has and it lacks).
 
@@ -32,11 +32,18 @@ from marketstream.ports import HistoryReader, KnownTrades, Publisher, TickHistor
 from marketstream.settings import Settings
 from marketstream.streaming.bars import make_bars
 from marketstream.streaming.rebuild import LAKE, TABLE, RebuildRequest, Report, compare, lagging_in_lake, repairs
+from marketstream.streaming.rebuild_cancels import (
+    CancelKey,
+    bring_together,
+    counts_by_bar,
+    lake_cancels,
+    taken_back,
+    without,
+)
 from marketstream.streaming.rebuild_ticks import TickRestorer, lake_day, table_day
 from marketstream.streaming.resources import rebuild_resources
 from marketstream.streaming.session import open_session
 
-_TRADE = ("symbol", "provider", "trade_id")
 _FLUSH_SECONDS = 60.0
 _RETRY_SECONDS = 1.0
 _OPEN_SECONDS = 120.0  # bars that the stream may still be working on are left alone
@@ -47,8 +54,8 @@ class RebuildStores:
     """What a rebuild reads and repairs.
 
     Attributes:
-        bars: The table's bars, and which trades were taken back.
-        history: The table's ticks.
+        bars: The table's bars.
+        history: The table's ticks, and which of them were taken back.
         known: Which ticks the table has.
         writer: Stores ticks in the table.
         publisher: Takes repaired bars.
@@ -100,7 +107,7 @@ class Rebuild:
     def _bars_of_day(self, day: date) -> None:
         unseen = {*(self._request.symbols or self._stores.bars.symbols())}
         with self._day_files(day) as files:
-            for symbol, bars in self._recomputed(day, files, sorted(unseen)):
+            for symbol, bars in self._recomputed(day, files):
                 unseen.discard(symbol)
                 self._symbol(day, symbol, bars)
         for symbol in sorted(unseen):
@@ -112,32 +119,26 @@ class Rebuild:
             return lake_day(self._lake, symbols, day)
         return table_day(self._stores.history, symbols, day)
 
-    def _recomputed(self, day: date, files: Sequence[str], symbols: Sequence[str]) -> Iterator[tuple[str, list[Bar]]]:
+    def _recomputed(self, day: date, files: Sequence[str]) -> Iterator[tuple[str, list[Bar]]]:
         """A symbol's bars after the other's."""
         if not files:
             return
         ticks = self._spark.read.schema(from_arrow_schema(TICK_ROWS.schema)).parquet(*files)
-        counting = self._without_cancelled(ticks, day, symbols)
+        taken = taken_back(ticks, self._cancels(day))
+        cancelled = counts_by_bar(taken, self._request.intervals)
         rules = RULES[self._settings.streaming.trade_conditions]
-        made = make_bars(counting, self._request.intervals, rules)
+        made = make_bars(without(ticks, taken), self._request.intervals, rules)
         rows = self._wanted(made).orderBy("symbol").toLocalIterator()
-        bars = (Bar(**row.asDict()) for row in rows)
+        # The trades taken out count: a version of the bar that still has them must not outrank it.
+        bars = (Bar(**row.asDict(), cancelled=cancelled[row.symbol, row.interval, row.start_us]) for row in rows)
         for symbol, group in groupby(bars, lambda bar: bar.symbol):
             yield symbol, list(group)
 
-    def _without_cancelled(self, ticks: DataFrame, day: date, symbols: Sequence[str]) -> DataFrame:
-        """The ticks that were not taken back."""
-        start_us = day_start_us(day)
-        reader = self._stores.bars
-        cancelled = [
-            (symbol, *trade)
-            for symbol in symbols
-            for trade in reader.cancelled(symbol, start_us=start_us, end_us=start_us + DAY_US)
-        ]
-        if not cancelled:
-            return ticks
-        schema = ", ".join(f"{name} string" for name in _TRADE)
-        return ticks.join(F.broadcast(self._spark.createDataFrame(cancelled, schema)), [*_TRADE], "left_anti")
+    def _cancels(self, day: date) -> dict[CancelKey, str | None]:
+        """The table's cancels of the day, and those of a lake that is the source: the table may have been lost."""
+        symbols, start_us = self._request.symbols, day_start_us(day)
+        in_lake = lake_cancels(self._lake, symbols, day) if self._request.source == "lake" else ()
+        return bring_together(self._stores.history.cancels(symbols, start_us, start_us + DAY_US), in_lake)
 
     def _wanted(self, bars: DataFrame) -> DataFrame:
         within = (F.col("end_us") > self._request.start_us) & (F.col("start_us") < self._request.end_us)

@@ -19,7 +19,7 @@ from pyarrow import fs
 from marketstream.contracts.messages import encode
 from marketstream.contracts.topics import TICKS
 from marketstream.domain.market import Tick
-from marketstream.lake.datasets import TICK_ROWS
+from marketstream.lake.datasets import TICK_ROWS, Dataset
 from marketstream.lake.places import DAY_US, Partition, day_start_us
 from marketstream.lake.store import LakeFile, LakeStore
 from marketstream.ports import KnownTrades, Message, TickHistory, Writer
@@ -34,7 +34,7 @@ def lake_day(lake: LakeStore, symbols: Sequence[str], day: date) -> Iterator[lis
     Raises:
         StoreError: The lake can't be read.
     """
-    files = list(_files(lake, symbols, day))
+    files = list(day_files(lake, TICK_ROWS, symbols, day))
     if lake.local:
         yield [lake.path(file.path) for file in files]
         return
@@ -82,7 +82,7 @@ class TickRestorer:
         Raises:
             StoreError: One of the stores can't be read.
         """
-        for file in _files(self.lake, symbols, day):
+        for file in day_files(self.lake, TICK_ROWS, symbols, day):
             for table in self.lake.row_groups(TICK_ROWS, file):
                 for batch in table.to_batches(_TICKS_AT_ONCE):
                     missing = self._missing([_tick(row) for row in batch.to_pylist()])
@@ -109,11 +109,16 @@ class TickRestorer:
         return found
 
 
-def _files(lake: LakeStore, symbols: Sequence[str], day: date) -> Iterator[LakeFile]:
+def day_files(lake: LakeStore, dataset: Dataset, symbols: Sequence[str], day: date) -> Iterator[LakeFile]:
+    """The files of a day of a dataset without intervals; of every symbol where none is named.
+
+    Raises:
+        StoreError: The lake can't be read.
+    """
     if symbols:
-        partitions = iter([Partition(TICK_ROWS.name, "", day, symbol) for symbol in symbols])
+        partitions = iter([Partition(dataset.name, "", day, symbol) for symbol in symbols])
     else:
-        partitions = lake.partitions(TICK_ROWS, (day.isoformat(), day.isoformat()))
+        partitions = lake.partitions(dataset, (day.isoformat(), day.isoformat()))
     for partition in partitions:
         yield from lake.files(partition)
 

@@ -298,6 +298,17 @@ from tick_data
 where event_time >= %(start)s and event_time < %(end)s
   and (cardinality(%(symbols)s::text[]) = 0 or symbol = any(%(symbols)s::text[]))
 
+-- name: cancels_between
+-- Of every symbol where none is named.
+select
+  symbol,
+  (extract(epoch from event_time) * 1000000)::bigint,
+  (extract(epoch from received_time) * 1000000)::bigint,
+  price, size, provider, trade_id, asset_class, matched_id
+from trade_cancels
+where event_time >= %(start)s and event_time < %(end)s
+  and (cardinality(%(symbols)s::text[]) = 0 or symbol = any(%(symbols)s::text[]))
+
 -- name: latest_tick
 select
   symbol,
