@@ -86,7 +86,7 @@ class World:
             return cursor.rowcount
 
     def run(self, **changes):
-        request = RebuildRequest(START_US, END_US, (), INTERVALS, **changes)
+        request = replace(RebuildRequest(START_US, END_US, (), INTERVALS), **changes)
         with closing(TimescaleReader(self.postgres)) as reader, closing(TimescaleWriter(self.postgres)) as writer:
             known, history = TimescaleKnownTrades(self.postgres), TimescaleTickHistory(self.postgres)
             stores = RebuildStores(reader, history, known, writer, self.publisher)
@@ -168,18 +168,15 @@ def test_a_damaged_table_is_told_of_and_repaired(world):
 
 
 def test_bars_with_trades_too_many_are_repaired_only_when_told_and_no_replay_takes_that_back(world):
-    overfull = [
-        replace(bar, trade_count=bar.trade_count + 5, volume=bar.volume + 5)
-        for bar in world.bars_of("AAA", INTERVALS[0])
-    ][:3]
-    world.write(*overfull)
+    too_many = [overfull(bar) for bar in world.bars_of("AAA", INTERVALS[0])[:3]]
+    world.write(*too_many)
     report = world.run(repair=True)
     assert report.differences == {("aggregated_data", "overfull"): 3}
     assert (report.repaired, report.left) == (0, 3)
     report = world.run(repair=True, drop_trades=True)
     assert (report.repaired, report.left) == (3, 0)
     world.apply()
-    world.write(*overfull)
+    world.write(*too_many)
     assert not world.run().differences
     world.check()
     lake_bars = [
@@ -189,6 +186,51 @@ def test_bars_with_trades_too_many_are_repaired_only_when_told_and_no_replay_tak
         for bar in bars_of(world.lake.read(BAR_ROWS, file))
     ]
     assert sum(bar.cancelled > 0 for bar in lake_bars) == 3
+
+
+def overfull(bar):
+    return replace(bar, trade_count=bar.trade_count + 5, volume=bar.volume + 5)
+
+
+def test_no_trade_is_taken_out_of_bars_that_the_lake_has_not_got_to(world):
+    reached_us = MIDNIGHT_US + 20 * MINUTE_US
+    world.lake.filesystem.delete_dir(world.lake.path("ticks"))
+    archive_ticks(world.lake, [tick for tick in world.ticks if tick.event_time_us < reached_us])
+    world.write(overfull(world.bars_of("AAA", INTERVALS[0])[0]))
+    report = world.run(repair=True, drop_trades=True)
+    assert (report.repaired, report.clean) == (1, False)
+    assert report.left >= 2 * 20
+    world.apply()
+    world.check()
+
+
+def test_no_trade_is_taken_out_of_bars_of_a_day_that_the_lake_lacks(world):
+    day = date_of(START_US).isoformat()
+    world.lake.filesystem.delete_dir(world.lake.path(f"ticks/date={day}"))
+    report = world.run(repair=True, drop_trades=True)
+    assert (report.repaired, report.clean) == (0, False)
+    assert report.left > 2 * 20
+    assert not world.publisher.delivered
+
+
+def test_days_of_which_the_table_keeps_no_ticks_are_left_alone(world):
+    month_us = 30 * DAY_US
+    bar = world.bars_of("AAA", INTERVALS[0])[0]
+    old = replace(bar, **{name: getattr(bar, name) - month_us for name in ("start_us", "end_us", "last_event_time_us")})
+    world.write(old)
+    report = world.run(source="table", repair=True, drop_trades=True, start_us=START_US - month_us)
+    assert (report.differences, report.repaired) == ({}, 0)
+    assert report.days_skipped > 20
+    assert not report.clean
+    report = world.run(source="table", repair=True, drop_trades=True)
+    assert (report.days_skipped, report.clean) == (0, True)
+
+
+def test_trades_too_many_are_taken_out_with_the_table_as_source_too(world):
+    world.write(overfull(world.bars_of("AAA", INTERVALS[0])[0]))
+    assert world.run(source="table", repair=True, drop_trades=True).repaired == 1
+    world.apply()
+    world.check()
 
 
 def test_cancelled_trades_are_in_no_rebuilt_bar(world):

@@ -31,7 +31,17 @@ from marketstream.lake.writing import write_rows
 from marketstream.ports import HistoryReader, KnownTrades, Publisher, TickHistory, Writer
 from marketstream.settings import Settings
 from marketstream.streaming.bars import make_bars
-from marketstream.streaming.rebuild import LAKE, TABLE, RebuildRequest, Report, compare, lagging_in_lake, repairs
+from marketstream.streaming.rebuild import (
+    LAKE,
+    TABLE,
+    BarKey,
+    Difference,
+    RebuildRequest,
+    Report,
+    compare,
+    lagging_in_lake,
+    repairs,
+)
 from marketstream.streaming.rebuild_cancels import (
     CancelKey,
     bring_together,
@@ -40,7 +50,7 @@ from marketstream.streaming.rebuild_cancels import (
     taken_back,
     without,
 )
-from marketstream.streaming.rebuild_ticks import TickRestorer, lake_day, table_day
+from marketstream.streaming.rebuild_ticks import LakeReach, TickRestorer, lake_day, table_day
 from marketstream.streaming.resources import rebuild_resources
 from marketstream.streaming.session import open_session
 
@@ -84,7 +94,9 @@ class Rebuild:
         self._restorer = TickRestorer(self._lake, stores.known, stores.writer)
         now = datetime.now(UTC)
         waited = settings.ingest.allowed_lateness_seconds + settings.streaming.idle_grace_seconds + _OPEN_SECONDS
-        self._closed_us = round((now.timestamp() - waited) * 1_000_000)
+        self._waited_us = round(waited * 1_000_000)
+        self._closed_us = round(now.timestamp() * 1_000_000) - self._waited_us
+        self._lake_reach = LakeReach(self._lake, date_of(request.start_us))
         self._ticks_since = now.date() - timedelta(days=settings.writers.tick_retention_days - 1)
         self.report = Report()
 
@@ -96,6 +108,9 @@ class Rebuild:
             BusError: Kafka doesn't take the repaired bars.
         """
         day, last = date_of(self._request.start_us), date_of(min(self._request.end_us, self._closed_us) - 1)
+        if self._request.source == "table" and day < self._ticks_since:  # whatever was there before is gone on purpose
+            self.report.days_skipped = max(0, (min(self._ticks_since, last + timedelta(days=1)) - day).days)
+            day = self._ticks_since
         while day <= last:
             self._bars_of_day(day)
             # Before that the table has dropped them on purpose.
@@ -107,11 +122,13 @@ class Rebuild:
     def _bars_of_day(self, day: date) -> None:
         unseen = {*(self._request.symbols or self._stores.bars.symbols())}
         with self._day_files(day) as files:
+            # A day of which there is nothing at all is one that the source has lost, or another source's.
+            droppable = bool(files) and self._request.drop_trades
             for symbol, bars in self._recomputed(day, files):
                 unseen.discard(symbol)
-                self._symbol(day, symbol, bars)
+                self._symbol(day, symbol, bars, droppable=droppable)
         for symbol in sorted(unseen):
-            self._symbol(day, symbol, [])
+            self._symbol(day, symbol, [], droppable=droppable)
 
     def _day_files(self, day: date) -> AbstractContextManager[list[str]]:
         symbols = self._request.symbols
@@ -144,7 +161,7 @@ class Rebuild:
         within = (F.col("end_us") > self._request.start_us) & (F.col("start_us") < self._request.end_us)
         return bars.where(within & (F.col("end_us") <= self._closed_us))
 
-    def _symbol(self, day: date, symbol: str, bars: Sequence[Bar]) -> None:
+    def _symbol(self, day: date, symbol: str, bars: Sequence[Bar], *, droppable: bool) -> None:
         """Compares, and repairs, one symbol's bars of a day."""
         self.report.bars += len(bars)
         for interval in self._request.intervals:
@@ -155,13 +172,25 @@ class Rebuild:
                 stored = self._in_lake(Partition(BAR_ROWS.name, interval.name, day, symbol))
                 differences += compare(LAKE, recomputed, stored)
             self.report.add(differences)
-            repaired = repairs(differences, drop_trades=self._request.drop_trades) if self._request.repair else {}
+            repaired = self._repairs(symbol, differences, droppable=droppable) if self._request.repair else {}
             lagging = lagging_in_lake(differences, in_table)
             self._publish([bar for key, bar in repaired.items() if key not in lagging])
             if self._request.source == "lake":
                 self._write_lake(day, [lagging.get(key, bar) for key, bar in repaired.items()])
             self.report.repaired += len(repaired)
             self.report.left += len({each.key for each in differences} - repaired.keys())
+
+    def _repairs(self, symbol: str, differences: Sequence[Difference], *, droppable: bool) -> dict[BarKey, Bar]:
+        if not droppable or not any(each.doubted for each in differences):
+            return repairs(differences)
+        return repairs(differences, drop_until_us=self._reach_us(symbol) - self._waited_us)
+
+    def _reach_us(self, symbol: str) -> int:
+        """The symbol's newest trade in the source, whose archive or writer may be far behind; 0 where it has none."""
+        if self._request.source == "lake":
+            return self._lake_reach.newest_us(symbol)
+        newest = self._stores.bars.latest(symbol)
+        return newest.event_time_us if newest else 0
 
     def _write_lake(self, day: date, bars: Sequence[Bar]) -> None:
         if bars:

@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
@@ -60,6 +61,39 @@ def table_day(history: TickHistory, symbols: Sequence[str], day: date) -> Iterat
                 writer.write_table(pa.Table.from_pylist([_row(tick) for tick in ticks], TICK_ROWS.schema))
                 rows += len(ticks)
         yield [str(path)] if rows else []
+
+
+class LakeReach:
+    """Tells how far the lake has each symbol's trades; looks when it is first asked.
+
+    Args:
+        lake: The lake.
+        since: The first day that matters.
+    """
+
+    def __init__(self, lake: LakeStore, since: date) -> None:
+        self._lake, self._since = lake, since
+        self._newest_days: dict[str, Partition] | None = None
+        self._newest_us: dict[str, int] = {}
+
+    def newest_us(self, symbol: str) -> int:
+        """Event time of the symbol's newest trade, in µs; 0 where there is none since the first day.
+
+        Raises:
+            StoreError: The lake can't be read.
+        """
+        if symbol not in self._newest_us:
+            self._newest_us[symbol] = self._look(symbol)
+        return self._newest_us[symbol]
+
+    def _look(self, symbol: str) -> int:
+        if self._newest_days is None:  # dates rise
+            found = self._lake.partitions(TICK_ROWS, (self._since.isoformat(), "9"))
+            self._newest_days = {each.symbol: each for each in found}
+        partition = self._newest_days.get(symbol)
+        files = self._lake.files(partition) if partition else []
+        tables = self._lake.row_groups(TICK_ROWS, files[-1]) if files else iter(())
+        return max((int(pc.max(table.column("event_time_us")).as_py()) for table in tables), default=0)
 
 
 @dataclass(frozen=True, slots=True)
