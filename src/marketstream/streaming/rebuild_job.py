@@ -8,7 +8,7 @@ It goes a day at a time, and of a day a symbol at a time, so that memory stays b
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
@@ -30,6 +30,7 @@ from marketstream.lake.store import LakeStore
 from marketstream.lake.writing import write_rows
 from marketstream.ports import HistoryReader, KnownTrades, Publisher, TickHistory, Writer
 from marketstream.settings import Settings
+from marketstream.streaming.archive_job import archive_checkpoints
 from marketstream.streaming.bars import make_bars
 from marketstream.streaming.rebuild import (
     LAKE,
@@ -233,14 +234,31 @@ class Rebuild:
                 self.report.ticks_restored += len(ticks)
 
 
+@contextmanager
+def lake_to_itself(settings: Settings, request: RebuildRequest) -> Iterator[None]:
+    """Keeps the archive of this data directory from a lake that has no locks, while the block repairs it.
+
+    Raises:
+        StreamingError: The archive runs.
+        ConfigurationError: The lake's URL is none.
+    """
+    writes = request.repair and request.source == "lake"
+    if not writes or LakeStore.at(settings.lake_url).local:
+        yield
+        return
+    with archive_checkpoints(settings).held(patience_seconds=0):
+        yield
+
+
 def run_rebuild(settings: Settings, request: RebuildRequest, stores: RebuildStores) -> Report:
     """Runs a rebuild in a Spark session of its own.
 
     Raises:
-        MarketstreamError: A store or Kafka is away, or a setting is wrong.
+        MarketstreamError: A store or Kafka is away, a setting is wrong, or the archive writes to a lake without locks.
     """
-    spark = open_session(settings, rebuild_resources(settings), name="marketstream-rebuild")
-    try:
-        return Rebuild(request, settings, stores, spark).run()
-    finally:
-        spark.stop()
+    with lake_to_itself(settings, request):
+        spark = open_session(settings, rebuild_resources(settings), name="marketstream-rebuild")
+        try:
+            return Rebuild(request, settings, stores, spark).run()
+        finally:
+            spark.stop()
