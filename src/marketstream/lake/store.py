@@ -95,7 +95,7 @@ class LakeStore:
     def files(self, partition: Partition) -> list[LakeFile]:
         """A partition's files by their spans; none where it isn't there."""
         found = []
-        for info in self._list(self.path(partition.path)):
+        for info in self._list(self.path(partition.path)) if partition.nameable else ():
             span = Span.parse(info.base_name)
             if info.type == fs.FileType.File and span is not None:
                 found.append(LakeFile(partition, span, info.size))

@@ -136,6 +136,12 @@ def test_what_a_killed_writer_left_is_cleared_away(store):
     assert not left.exists()
 
 
+def test_rows_whose_symbol_can_name_no_folder_are_left_out(store):
+    symbol = "\U00010348" * 63
+    assert archive_ticks(store, [lake_tick(0, symbol=symbol)]) == [(0, 0, 0)]
+    assert store.files(Partition("ticks", "", DAY, symbol)) == []
+
+
 def test_a_write_that_fails_leaves_the_file_as_it_was(store):
     archive_ticks(store, [lake_tick(0)])
     (file,) = store.files(TICKS)
