@@ -201,6 +201,18 @@ class Writer(Protocol):
         """Disconnects."""
 
 
+class RestoringWriter(Writer, Protocol):
+    """A `Writer` that can also put back trades which it had before."""
+
+    def restore(self, batch: Sequence[Message]) -> None:
+        """As `write`; trades are taken for cancelled that a cancel stored earlier, or one of the batch, took back.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+            StoreError: The store refuses this batch.
+        """
+
+
 class MarketReader(Protocol):
     """Reads ticks, bars and indicators back from a store.
 

@@ -267,12 +267,32 @@ def holds(bar, trades):
     return any(bar.symbol == tick.symbol and bar.start_us <= tick.event_time_us < bar.end_us for tick in trades)
 
 
+def cancelled_in_table(world):
+    """What the table's ticks say, which REST answers with, and what its cancels say."""
+    with as_owner(world.postgres) as connection, connection.cursor() as cursor:
+        cursor.execute("select symbol, trade_id from tick_data where cancelled_time is not null")
+        marked = set(cursor.fetchall())
+        cursor.execute("select symbol, matched_id from trade_cancels")
+        assert marked == set(cursor.fetchall())
+    return marked
+
+
+def test_restored_trades_keep_the_mark_of_their_cancel(world):
+    taken = [tick for tick in world.ticks if (tick.symbol, tick.sequence) == ("AAA", 30)]
+    world.write(make_cancel(taken[0]))
+    assert cancelled_in_table(world) == {("AAA", "30")}
+    lost = world.execute("delete from tick_data where symbol = 'AAA' and sequence % 3 = 0")
+    assert world.run(repair=True).ticks_restored == lost
+    assert cancelled_in_table(world) == {("AAA", "30")}
+
+
 def test_a_lost_table_is_rebuilt_without_what_the_lake_knows_as_cancelled(world):
-    _, held = cancelled_in_lake(world)
+    taken, held = cancelled_in_lake(world)
     world.execute("truncate tick_data, aggregated_data, trade_cancels")
     report = world.run(repair=True)
     assert report.differences == {("aggregated_data", "missing"): report.bars}
     assert report.clean
+    assert cancelled_in_table(world) == {(tick.symbol, tick.trade_id) for tick in taken}
     world.apply()
     world.write(*held)  # as a replay of older versions brings them
     assert not world.run().differences

@@ -2,7 +2,8 @@
 
 Reads: the data lake or the table `tick_data`; the tables `trade_cancels` and `aggregated_data`, the lake's bars.
 Writes, where told to repair: topics `aggregated_data_*` (final bars that outrank the stored ones, which every store's
-writer applies), the lake's bars, and the table `tick_data` (trades that the lake has and it lacks).
+writer applies), the lake's bars, and the tables `tick_data` and `trade_cancels` (trades that the lake has and the table
+lacks, and their cancels).
 
 It goes a day at a time, and of a day a symbol at a time, so that memory stays bounded.
 """
@@ -28,7 +29,7 @@ from marketstream.lake.merge import bars_of, bars_table
 from marketstream.lake.places import DAY_US, Partition, date_of, day_start_us
 from marketstream.lake.store import LakeStore
 from marketstream.lake.writing import write_rows
-from marketstream.ports import HistoryReader, KnownTrades, Publisher, TickHistory, Writer
+from marketstream.ports import HistoryReader, KnownTrades, Publisher, RestoringWriter, TickHistory
 from marketstream.settings import Settings
 from marketstream.streaming.archive_job import archive_checkpoints
 from marketstream.streaming.bars import make_bars
@@ -68,14 +69,14 @@ class RebuildStores:
         bars: The table's bars.
         history: The table's ticks, and which of them were taken back.
         known: Which ticks the table has.
-        writer: Stores ticks in the table.
+        writer: Stores ticks, and their cancels, in the tables.
         publisher: Takes repaired bars.
     """
 
     bars: HistoryReader
     history: TickHistory
     known: KnownTrades
-    writer: Writer
+    writer: RestoringWriter
     publisher: Publisher
 
 
@@ -227,10 +228,12 @@ class Rebuild:
             raise BusError("Kafka did not take the repaired bars; run the rebuild again")
 
     def _ticks_of_day(self, day: date) -> None:
-        for ticks in self._restorer.missing(self._request.symbols, day):
+        symbols = self._request.symbols
+        cancels = list(lake_cancels(self._lake, symbols, day)) if self._request.repair else []
+        for ticks in self._restorer.missing(symbols, day):
             self.report.ticks_missing += len(ticks)
             if self._request.repair:
-                self._restorer.restore(ticks)
+                self._restorer.restore(ticks, cancels)
                 self.report.ticks_restored += len(ticks)
 
 

@@ -1,9 +1,10 @@
 """The trades of a day as Parquet files that Spark reads, and those of the lake that the table lacks.
 
-Reads: the data lake, or the table `tick_data`. Writes: a temporary folder; the table `tick_data`, where told to.
+Reads: the data lake, or the table `tick_data`.
+Writes: a temporary folder; where told to, the tables `tick_data` and `trade_cancels`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -18,12 +19,12 @@ import pyarrow.parquet as pq
 from pyarrow import fs
 
 from marketstream.contracts.messages import encode
-from marketstream.contracts.topics import TICKS
-from marketstream.domain.market import Tick
+from marketstream.contracts.topics import CANCELS, TICKS
+from marketstream.domain.market import Cancel, Tick
 from marketstream.lake.datasets import TICK_ROWS, Dataset
 from marketstream.lake.places import DAY_US, Partition, day_start_us
 from marketstream.lake.store import LakeFile, LakeStore
-from marketstream.ports import KnownTrades, Message, TickHistory, Writer
+from marketstream.ports import KnownTrades, Message, RestoringWriter, TickHistory
 
 _TICKS_AT_ONCE = 5_000
 
@@ -103,12 +104,12 @@ class TickRestorer:
     Attributes:
         lake: The one.
         known: Tells what the other has.
-        writer: Stores ticks there. Not by way of the topic: bars would count them again.
+        writer: Stores ticks there, and their cancels. Not by way of the topic: bars would count them again.
     """
 
     lake: LakeStore
     known: KnownTrades
-    writer: Writer
+    writer: RestoringWriter
 
     def missing(self, symbols: Sequence[str], day: date) -> Iterator[list[Tick]]:
         """Trades of the day that the table lacks, a part at a time.
@@ -123,14 +124,23 @@ class TickRestorer:
                     if missing:
                         yield missing
 
-    def restore(self, ticks: Sequence[Tick]) -> None:
-        """Stores ticks; those that are there already stay as they are.
+    def restore(self, ticks: Sequence[Tick], cancels: Iterable[Cancel]) -> None:
+        """Stores ticks, marked where a cancel takes them back; those that are there already stay as they are.
+
+        Args:
+            ticks: To be put back.
+            cancels: Those of them that may mean one of the ticks are stored too.
 
         Raises:
             StoreError: The store is away, or refuses one.
         """
+        moments = {(tick.symbol, tick.event_time_us, tick.provider) for tick in ticks}
+        meant = (each for each in cancels if (each.symbol, each.event_time_us, each.provider) in moments)
         self.writer.setup()
-        self.writer.write([Message(TICKS, 0, 0, tick.symbol, encode(tick), 0) for tick in ticks])
+        self.writer.restore(
+            [Message(TICKS, 0, 0, tick.symbol, encode(tick), 0) for tick in ticks]
+            + [Message(CANCELS, 0, 0, cancel.symbol, encode(cancel), 0) for cancel in meant]
+        )
 
     def _missing(self, ticks: Sequence[Tick]) -> list[Tick]:
         found: list[Tick] = []
