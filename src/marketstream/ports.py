@@ -247,7 +247,14 @@ class MarketReader(Protocol):
 
 
 class HistoryReader(MarketReader, Protocol):
-    """A `MarketReader` that also knows which trades were taken back."""
+    """A `MarketReader` that also knows which trades were taken back, and the bars that have none left."""
+
+    def stored_bars(self, symbol: str, interval: Interval, *, start_us: int, end_us: int) -> list[Bar]:
+        """All bars that start in the range, void ones too.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
 
     def cancelled(self, symbol: str, *, start_us: int, end_us: int) -> set[tuple[str, str]]:
         """(Provider, id) of the symbol's cancelled trades with event times in `[start_us, end_us)`.

@@ -233,6 +233,20 @@ def test_trades_too_many_are_taken_out_with_the_table_as_source_too(world):
     world.check()
 
 
+@pytest.mark.parametrize("source", ["lake", "table"])
+def test_a_void_bar_that_has_trades_is_repaired(world, source):
+    bar = world.bars_of("AAA", INTERVALS[0])[0]
+    void = replace(bar, volume=0.0, vwap=bar.close, trade_count=0, cancelled=bar.trade_count, revision=1)
+    world.write(void)
+    report = world.run(source=source, repair=True)
+    assert report.differences == {("aggregated_data", "wrong"): 1}
+    assert (report.repaired, report.clean) == (1, True)
+    world.apply()
+    world.write(void)
+    assert world.run(source=source).clean
+    world.check()
+
+
 def test_cancelled_trades_are_in_no_rebuilt_bar(world):
     taken = world.execute(
         "with taken as (update tick_data set cancelled_time = now() where symbol = 'AAA' and sequence = 30 returning *)"

@@ -201,8 +201,7 @@ class Rebuild:
 
     def _in_table(self, day: date, symbol: str, interval: Interval) -> dict[int, Bar]:
         start_us = day_start_us(day)
-        limit = DAY_US // interval.us
-        bars = self._stores.bars.bars(symbol, interval, start_us=start_us, end_us=start_us + DAY_US, limit=limit)
+        bars = self._stores.bars.stored_bars(symbol, interval, start_us=start_us, end_us=start_us + DAY_US)
         return {bar.start_us: bar for bar in bars if self._is_wanted(bar)}
 
     def _in_lake(self, partition: Partition) -> dict[int, Bar]:

@@ -55,6 +55,15 @@ def test_a_void_bar_without_trades_is_as_it_should_be():
     assert compared({later: void}) == []
 
 
+def test_a_void_bar_that_has_trades_is_wrong_and_its_repair_outranks_it():
+    bar = BARS[FIRST]
+    void = replace(bar, volume=0.0, trade_count=0, cancelled=bar.trade_count, final=True)
+    found = compared({FIRST: void})
+    assert [each.kind for each in found] == ["wrong"]
+    assert repairs(found)[KEY].version > void.version
+    assert repairs(found)[KEY].trade_count == bar.trade_count
+
+
 @pytest.mark.parametrize("final", [False, True])
 @pytest.mark.parametrize(
     "wrong",

@@ -349,7 +349,7 @@ select
   coalesce(cancelled, 0)
 from aggregated_data
 where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
-  and (provider is not null or trade_count > 0)
+  and (%(void)s or provider is not null or trade_count > 0)
 order by start_time desc
 limit %(limit)s
 
@@ -374,7 +374,7 @@ from (
       last_event_time, last_received_time, final, revision, provider, cancelled, false as rolled_up
     from aggregated_data
     where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
-      and (provider is not null or trade_count > 0)
+      and (%(void)s or provider is not null or trade_count > 0)
     order by start_time desc
     limit %(limit)s
   )
