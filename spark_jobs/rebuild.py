@@ -34,6 +34,7 @@ def main(
     drop_trades: Annotated[
         bool, typer.Option("--drop-trades", help="Also take trades out of bars that the source does not have.")
     ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask before trades are taken out of bars.")] = False,
 ) -> None:
     """Recomputes bars and compares the stores with them; exit code 1 where something differs and was not repaired."""
     settings = load_settings()
@@ -48,6 +49,10 @@ def main(
         repair=repair,
         drop_trades=drop_trades,
     )
+    if repair and drop_trades and not yes:
+        place = settings.lake_url if source is Source.LAKE else "tick_data"
+        typer.echo(f"What {place} does not have is taken out of the bars of every store, and no replay brings it back.")
+        typer.confirm("Does it have all trades of that time?", abort=True)
     report = run_rebuild(settings, request, build_rebuild_stores(settings))
     show_report(report, request, Console())
     if not report.clean:

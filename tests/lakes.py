@@ -6,8 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from marketstream.domain.market import Tick
-from marketstream.lake.datasets import TICK_ROWS
+from marketstream.domain.market import Cancel, Tick
+from marketstream.lake.datasets import CANCEL_ROWS, TICK_ROWS
 from marketstream.lake.places import Partition, date_of
 from marketstream.lake.store import LakeStore
 from marketstream.lake.writing import Written, write_rows
@@ -45,3 +45,10 @@ def archive_ticks(store: LakeStore, ticks: Sequence[Tick], *, width: int = 60) -
         write_rows(store, TICK_ROWS, partition, pa.Table.from_pylist(rows_of(inside), TICK_ROWS.schema), width)
         for partition, inside in partitions.items()
     ]
+
+
+def archive_cancels(store: LakeStore, *cancels: Cancel) -> None:
+    """Cancels into the lake, without Spark."""
+    for cancel in cancels:
+        partition = Partition("cancels", "", date_of(cancel.event_time_us), cancel.symbol)
+        write_rows(store, CANCEL_ROWS, partition, pa.Table.from_pylist(rows_of([cancel]), CANCEL_ROWS.schema), 60)

@@ -104,7 +104,7 @@ class Bench:
         """Median milliseconds of each, everything fetched."""
         end = datetime.fromtimestamp(self._market.end_us / 1e6, UTC)
         noon = end - timedelta(days=self._market.tick_days - 1, hours=12)
-        always = {"symbol": SYMBOLS[7], "start": "-infinity", "end": "infinity"}
+        always = {"symbol": SYMBOLS[7], "start": "-infinity", "end": "infinity", "void": False}
         hour = {**always, "start": noon, "end": noon + timedelta(hours=1), "limit": 10**6}
         asked = {
             "one hour of a symbol's ticks, ms": (QUERIES["ticks"], hour),

@@ -8,7 +8,7 @@ from marketstream.contracts.feed_state import FeedState, MinuteRecord
 from marketstream.contracts.messages import FeedEvent, FeedEventKind, FeedGap, GapState
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import AssetClass, Bar, Quote, Tick
+from marketstream.domain.market import AssetClass, Bar, Cancel, Quote, Tick
 from marketstream.domain.outcomes import Parsed
 
 
@@ -201,6 +201,18 @@ class Writer(Protocol):
         """Disconnects."""
 
 
+class RestoringWriter(Writer, Protocol):
+    """A `Writer` that can also put back trades which it had before."""
+
+    def restore(self, batch: Sequence[Message]) -> None:
+        """As `write`; trades are taken for cancelled that a cancel stored earlier, or one of the batch, took back.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+            StoreError: The store refuses this batch.
+        """
+
+
 class MarketReader(Protocol):
     """Reads ticks, bars and indicators back from a store.
 
@@ -235,7 +247,14 @@ class MarketReader(Protocol):
 
 
 class HistoryReader(MarketReader, Protocol):
-    """A `MarketReader` that also knows which trades were taken back."""
+    """A `MarketReader` that also knows which trades were taken back, and the bars that have none left."""
+
+    def stored_bars(self, symbol: str, interval: Interval, *, start_us: int, end_us: int) -> list[Bar]:
+        """All bars that start in the range, void ones too.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
 
     def cancelled(self, symbol: str, *, start_us: int, end_us: int) -> set[tuple[str, str]]:
         """(Provider, id) of the symbol's cancelled trades with event times in `[start_us, end_us)`.
@@ -302,10 +321,17 @@ class KnownTrades(Protocol):
 
 
 class TickHistory(Protocol):
-    """Reads all the ticks of a long stretch back from a store, a part at a time."""
+    """Reads all the ticks of a long stretch back from a store, a part at a time, and what of them was taken back."""
 
     def between(self, symbols: Sequence[str], start_us: int, end_us: int) -> Iterator[list[Tick]]:
         """Ticks with event times in `[start_us, end_us)`, in no order; of every symbol where none is named.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
+
+    def cancels(self, symbols: Sequence[str], start_us: int, end_us: int) -> list[tuple[Cancel, str | None]]:
+        """Cancels of such ticks, each with the id of the trade that it was found to mean; None where there is none.
 
         Raises:
             StoreUnavailableError: The store is away.

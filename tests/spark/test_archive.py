@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import orjson
 import pytest
+from prometheus_client import REGISTRY
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from closing import bars_of, provisional
@@ -15,12 +16,18 @@ from marketstream.domain.market import Bar
 from marketstream.lake.datasets import BAR_ROWS, CANCEL_ROWS, TICK_ROWS
 from marketstream.lake.store import LakeStore
 from marketstream.lake.writing import Written
+from marketstream.settings import load_settings
 from marketstream.streaming.archive import LakeRecipe, parse_rows, write_lake
+from marketstream.streaming.archive_job import ArchiveJob
 from marketstream.streaming.bars import make_bars, parse_ticks
+from marketstream.streaming.checkpoints import QueryShape
+from marketstream.streaming.trigger import Trigger
+from stores import make_cancel
 
 pytestmark = pytest.mark.spark
 
 MINUTE = Interval.parse("1min")
+MESSAGES = "topic string, value binary"
 SYMBOLS = ("A", "EUR/USD", "A=B 50%", "ÄÖ", "0700")
 
 
@@ -32,9 +39,7 @@ def recipe(tmp_path):
 @pytest.fixture
 def archive(spark, recipe):
     def take(dataset, messages):
-        frame = spark.createDataFrame(
-            [(topic, bytearray(value)) for topic, value in messages], "topic string, value binary"
-        ).coalesce(1)
+        frame = spark.createDataFrame([(topic, bytearray(value)) for topic, value in messages], MESSAGES).coalesce(1)
         return write_lake(parse_rows(frame, dataset), dataset, recipe)
 
     return take
@@ -95,6 +100,81 @@ def test_what_is_no_tick_is_left_out(archive, recipe):
     assert archive(TICK_ROWS, said) == Written(1, 1, 1)
     (row,) = lake_rows(recipe, TICK_ROWS)
     assert (row["conditions"], row["exchange"], row["asset_class"]) == ([], None, "equity")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"received_time_us": -1},
+        {"asset_class": "stone"},
+        {"side": "both"},
+        {"trade_id": "a\0"},
+        {"exchange": "\0"},
+        {"conditions": ["@", "\0"]},
+        {"conditions": [None]},
+        {"symbol": "\U00010348" * 63},  # a folder's name of more bytes than there may be
+    ],
+)
+def test_what_no_writer_takes_is_left_out(change, archive, recipe):
+    good = orjson.loads(encode(lake_tick(1)))
+    assert archive(TICK_ROWS, [("tick_data", orjson.dumps(good | change))]).rows == 0
+    assert archive(TICK_ROWS, [("tick_data", orjson.dumps(good))]).rows == 1
+
+
+def test_a_long_symbol_that_fits_is_kept(archive, recipe):
+    symbol = "\U00010348" * 62
+    assert archive(TICK_ROWS, messages("tick_data", [lake_tick(1, symbol=symbol)])).changed == 1
+    assert [row["symbol"] for row in lake_rows(recipe, TICK_ROWS)] == [symbol]
+
+
+def test_a_foreign_bar_is_left_out_and_stops_nothing(archive, recipe):
+    (bar,) = bars_of([lake_tick(0)], MINUTE).values()
+    ours, theirs = rows_of([bar, replace(bar, provider="fmp", trade_count=0, start_us=bar.start_us - MINUTE_US)])
+    good = [("aggregated_data_1min", ours), ("provider_bars", theirs)]
+    bad = [
+        ("provider_bars", theirs | {"interval": "7min"}),
+        ("provider_bars", theirs | {"interval": "60s"}),
+        ("provider_bars", theirs | {"interval": "../x"}),
+        ("provider_bars", theirs | {"provider": ""}),
+        ("provider_bars", theirs | {"cancelled": 1}),
+        ("provider_bars", ours),
+        ("aggregated_data_1min", theirs),
+        ("aggregated_data_5min", ours),
+        ("aggregated_data_1min", ours | {"interval": "5min"}),
+        ("aggregated_data_1min", ours | {"vwap": None}),
+        ("aggregated_data_1min", ours | {"trade_count": 0}),
+        ("aggregated_data_1min", ours | {"trade_count": 2**63 - 1, "cancelled": 2**63 - 1}),
+        ("aggregated_data_1min", ours | {"high": ours["low"] - 1}),
+        ("aggregated_data_1min", ours | {"end_us": ours["start_us"]}),
+        ("aggregated_data_1min", ours | {"volume": -1.0}),
+    ]
+    raw = [("aggregated_data_1min", encode(bar).replace(b'"high":100.0', b'"high":NaN'))]
+    assert raw[0][1] != encode(bar)
+    said = [(topic, orjson.dumps(row)) for topic, row in bad + good]
+    assert archive(BAR_ROWS, raw + said) == Written(2, 2, 2)
+    assert sorted(row["provider"] or "" for row in lake_rows(recipe, BAR_ROWS)) == ["", "fmp"]
+
+
+def test_a_batch_counts_what_was_left_out(spark, tmp_path):
+    settings = load_settings(data_dir=tmp_path)
+    shape = QueryShape(1, "microbatch", ("1min",), 0, 0, "")
+    job = ArchiveJob(settings, Trigger.micro_batches("1 minute", "ARCHIVE__TRIGGER"), shape, ())
+    tick = lake_tick(1)
+    said = [
+        *messages("tick_data", [tick, tick, lake_tick(2, symbol="\U00010348" * 63)]),
+        ("tick_data", b"no tick"),
+        ("provider_bars", b"{}"),
+        *messages("trade_cancels", [make_cancel(tick)]),
+    ]
+    before = undecodable()
+    job.take(spark.createDataFrame([(topic, bytearray(value)) for topic, value in said], MESSAGES), 0)
+    assert undecodable() - before == 3
+    assert len(lake_rows(LakeRecipe(settings.lake_url, 60), TICK_ROWS)) == 1
+
+
+def undecodable():
+    labels = {"query": "archive", "what": "undecodable"}
+    return REGISTRY.get_sample_value("marketstream_query_observed_rows_total", labels) or 0
 
 
 def test_of_every_bar_the_newest_version_is_kept_of_ours_and_of_providers(archive, recipe):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import polars as pl
 import pytest
 
-from lakes import archive_ticks, rows_of
+from lakes import archive_cancels, archive_ticks, rows_of
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
 from marketstream.lake.datasets import BAR_ROWS, TICK_ROWS
@@ -26,7 +26,7 @@ from marketstream.streaming.rebuild_job import Rebuild, RebuildStores
 from marketstream.testing.fakes import InMemoryPublisher
 from marketstream.testing.samples import sample_bars, sample_ticks
 from oracle import differences, expected_bars
-from stores import Log, as_owner, fresh_schema
+from stores import Log, as_owner, fresh_schema, make_cancel
 
 pytestmark = [pytest.mark.spark, pytest.mark.servers]
 
@@ -86,7 +86,7 @@ class World:
             return cursor.rowcount
 
     def run(self, **changes):
-        request = RebuildRequest(START_US, END_US, (), INTERVALS, **changes)
+        request = replace(RebuildRequest(START_US, END_US, (), INTERVALS), **changes)
         with closing(TimescaleReader(self.postgres)) as reader, closing(TimescaleWriter(self.postgres)) as writer:
             known, history = TimescaleKnownTrades(self.postgres), TimescaleTickHistory(self.postgres)
             stores = RebuildStores(reader, history, known, writer, self.publisher)
@@ -168,18 +168,15 @@ def test_a_damaged_table_is_told_of_and_repaired(world):
 
 
 def test_bars_with_trades_too_many_are_repaired_only_when_told_and_no_replay_takes_that_back(world):
-    overfull = [
-        replace(bar, trade_count=bar.trade_count + 5, volume=bar.volume + 5)
-        for bar in world.bars_of("AAA", INTERVALS[0])
-    ][:3]
-    world.write(*overfull)
+    too_many = [overfull(bar) for bar in world.bars_of("AAA", INTERVALS[0])[:3]]
+    world.write(*too_many)
     report = world.run(repair=True)
     assert report.differences == {("aggregated_data", "overfull"): 3}
     assert (report.repaired, report.left) == (0, 3)
     report = world.run(repair=True, drop_trades=True)
     assert (report.repaired, report.left) == (3, 0)
     world.apply()
-    world.write(*overfull)
+    world.write(*too_many)
     assert not world.run().differences
     world.check()
     lake_bars = [
@@ -189,6 +186,65 @@ def test_bars_with_trades_too_many_are_repaired_only_when_told_and_no_replay_tak
         for bar in bars_of(world.lake.read(BAR_ROWS, file))
     ]
     assert sum(bar.cancelled > 0 for bar in lake_bars) == 3
+
+
+def overfull(bar):
+    return replace(bar, trade_count=bar.trade_count + 5, volume=bar.volume + 5)
+
+
+def test_no_trade_is_taken_out_of_bars_that_the_lake_has_not_got_to(world):
+    reached_us = MIDNIGHT_US + 20 * MINUTE_US
+    world.lake.filesystem.delete_dir(world.lake.path("ticks"))
+    archive_ticks(world.lake, [tick for tick in world.ticks if tick.event_time_us < reached_us])
+    world.write(overfull(world.bars_of("AAA", INTERVALS[0])[0]))
+    report = world.run(repair=True, drop_trades=True)
+    assert (report.repaired, report.clean) == (1, False)
+    assert report.left >= 2 * 20
+    world.apply()
+    world.check()
+
+
+def test_no_trade_is_taken_out_of_bars_of_a_day_that_the_lake_lacks(world):
+    day = date_of(START_US).isoformat()
+    world.lake.filesystem.delete_dir(world.lake.path(f"ticks/date={day}"))
+    report = world.run(repair=True, drop_trades=True)
+    assert (report.repaired, report.clean) == (0, False)
+    assert report.left > 2 * 20
+    assert not world.publisher.delivered
+
+
+def test_days_of_which_the_table_keeps_no_ticks_are_left_alone(world):
+    month_us = 30 * DAY_US
+    bar = world.bars_of("AAA", INTERVALS[0])[0]
+    old = replace(bar, **{name: getattr(bar, name) - month_us for name in ("start_us", "end_us", "last_event_time_us")})
+    world.write(old)
+    report = world.run(source="table", repair=True, drop_trades=True, start_us=START_US - month_us)
+    assert (report.differences, report.repaired) == ({}, 0)
+    assert report.days_skipped > 20
+    assert not report.clean
+    report = world.run(source="table", repair=True, drop_trades=True)
+    assert (report.days_skipped, report.clean) == (0, True)
+
+
+def test_trades_too_many_are_taken_out_with_the_table_as_source_too(world):
+    world.write(overfull(world.bars_of("AAA", INTERVALS[0])[0]))
+    assert world.run(source="table", repair=True, drop_trades=True).repaired == 1
+    world.apply()
+    world.check()
+
+
+@pytest.mark.parametrize("source", ["lake", "table"])
+def test_a_void_bar_that_has_trades_is_repaired(world, source):
+    bar = world.bars_of("AAA", INTERVALS[0])[0]
+    void = replace(bar, volume=0.0, vwap=bar.close, trade_count=0, cancelled=bar.trade_count, revision=1)
+    world.write(void)
+    report = world.run(source=source, repair=True)
+    assert report.differences == {("aggregated_data", "wrong"): 1}
+    assert (report.repaired, report.clean) == (1, True)
+    world.apply()
+    world.write(void)
+    assert world.run(source=source).clean
+    world.check()
 
 
 def test_cancelled_trades_are_in_no_rebuilt_bar(world):
@@ -204,6 +260,56 @@ def test_cancelled_trades_are_in_no_rebuilt_bar(world):
     assert not world.run().differences
     without = [tick for tick in world.ticks if (tick.symbol, tick.sequence) != ("AAA", 30)]
     world.ticks = without
+    world.check()
+
+
+def cancelled_in_lake(world):
+    """Takes two trades back, one without telling its id; the lake has the cancels and the bars without the trades."""
+    taken = [tick for tick in world.ticks if (tick.symbol, tick.sequence) in {("AAA", 30), ("EUR/USD", 40)}]
+    archive_cancels(world.lake, make_cancel(taken[0]), make_cancel(taken[1], trade_id=None))
+    held = [bar for symbol in SYMBOLS for each in INTERVALS for bar in world.bars_of(symbol, each) if holds(bar, taken)]
+    assert len(held) == len(taken) * len(INTERVALS)
+    world.ticks = [tick for tick in world.ticks if tick not in taken]
+    for symbol in SYMBOLS:
+        for bar in (bar for each in INTERVALS for bar in world.bars_of(symbol, each) if holds(bar, taken)):
+            partition = Partition("bars", bar.interval, date_of(bar.start_us), symbol)
+            write_rows(world.lake, BAR_ROWS, partition, bars_table([replace(bar, cancelled=1, revision=1)]), 60)
+    return taken, held
+
+
+def holds(bar, trades):
+    return any(bar.symbol == tick.symbol and bar.start_us <= tick.event_time_us < bar.end_us for tick in trades)
+
+
+def cancelled_in_table(world):
+    """What the table's ticks say, which REST answers with, and what its cancels say."""
+    with as_owner(world.postgres) as connection, connection.cursor() as cursor:
+        cursor.execute("select symbol, trade_id from tick_data where cancelled_time is not null")
+        marked = set(cursor.fetchall())
+        cursor.execute("select symbol, matched_id from trade_cancels")
+        assert marked == set(cursor.fetchall())
+    return marked
+
+
+def test_restored_trades_keep_the_mark_of_their_cancel(world):
+    taken = [tick for tick in world.ticks if (tick.symbol, tick.sequence) == ("AAA", 30)]
+    world.write(make_cancel(taken[0]))
+    assert cancelled_in_table(world) == {("AAA", "30")}
+    lost = world.execute("delete from tick_data where symbol = 'AAA' and sequence % 3 = 0")
+    assert world.run(repair=True).ticks_restored == lost
+    assert cancelled_in_table(world) == {("AAA", "30")}
+
+
+def test_a_lost_table_is_rebuilt_without_what_the_lake_knows_as_cancelled(world):
+    taken, held = cancelled_in_lake(world)
+    world.execute("truncate tick_data, aggregated_data, trade_cancels")
+    report = world.run(repair=True)
+    assert report.differences == {("aggregated_data", "missing"): report.bars}
+    assert report.clean
+    assert cancelled_in_table(world) == {(tick.symbol, tick.trade_id) for tick in taken}
+    world.apply()
+    world.write(*held)  # as a replay of older versions brings them
+    assert not world.run().differences
     world.check()
 
 

@@ -28,10 +28,20 @@ def show_report(report: Report, request: RebuildRequest, console: Console) -> No
         restored = f"{report.ticks_restored:,} trades restored"
         console.print(f"{report.repaired:,} bars published for repair, {restored}", highlight=False)
     if report.left:
-        hint = "; --drop-trades repairs those with trades that the source lacks" if request.repair else ""
-        console.print(f"{report.left:,} bars differ and were left as they are{hint}", highlight=False)
-    elif not report.differences and not report.ticks_missing:
+        console.print(f"{report.left:,} bars differ and were left as they are{_hint(request)}", highlight=False)
+    if report.days_skipped:
+        why = f"the {request.source} keeps no ticks of them"
+        console.print(f"[bold red]{report.days_skipped:,}[/] days were not looked at: {why}", highlight=False)
+    if not (report.left or report.days_skipped or report.differences or report.ticks_missing):
         console.print("no difference", highlight=False)
+
+
+def _hint(request: RebuildRequest) -> str:
+    if not request.repair:
+        return ""
+    if request.drop_trades:
+        return f"; the {request.source} has no trades of their day, or of their symbol none from after them"
+    return "; --drop-trades repairs those with trades that the source lacks"
 
 
 def _examples(report: Report) -> Table:

@@ -48,3 +48,8 @@ class Interval:
     def start_of(self, time_us: int) -> int:
         """Start, in µs UTC, of the bar `[start, end)` that covers `time_us`."""
         return time_us - time_us % self.us
+
+
+# The name of each that there can be: of every divisor of a day, which come in pairs.
+_DIVISORS = {part for one in range(1, 294) if _DAY_SECONDS % one == 0 for part in (one, _DAY_SECONDS // one)}
+INTERVAL_NAMES = tuple(Interval.parse(f"{seconds}s").name for seconds in sorted(_DIVISORS))

@@ -13,6 +13,7 @@ from typing import Self
 from marketstream.lake.datasets import DAY_MINUTES, Dataset
 
 SUFFIX = ".parquet"
+_FOLDER_BYTES = 255  # what a file system takes as a name
 DAY_US = 86_400_000_000
 MINUTE_US = 60_000_000
 # Beyond the year 9999 there is no date to name a folder by.
@@ -66,6 +67,11 @@ class Partition:
         """The folder, from the lake's root."""
         interval = f"interval={escape(self.interval)}/" if self.interval else ""
         return f"{self.dataset}/{interval}date={self.day.isoformat()}/symbol={escape(self.symbol)}"
+
+    @property
+    def nameable(self) -> bool:
+        """Whether a file system takes the symbol as a folder's name: escaped, and as bytes, it may be too long."""
+        return len(self.path.rpartition("/")[2].encode()) <= _FOLDER_BYTES
 
     @classmethod
     def parse(cls, dataset: Dataset, path: str) -> Self | None:

@@ -31,7 +31,8 @@ TEMPORARY = ".tmp"
 ROW_GROUP = 100_000
 _STRIPES = 1_024
 _MODE = 0o644  # a temporary file is its owner's alone; one of the lake is for readers
-_ALIASES = {"s3a": "s3", "s3n": "s3", "gcs": "gs"}
+# Where an object takes the other's place when it is complete. Azure's and HDFS's begin with taking the old one away.
+_SCHEMES = {"file": "file", "s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class LakeStore:
         """Opens a lake, which need not be there yet.
 
         Args:
-            url: A local folder, or `s3://`, `s3a://`, `gs://`, `abfs://`, `hdfs://` and a place there.
+            url: A local folder, or `s3://`, `s3a://`, `gs://` and a place there.
 
         Raises:
             ConfigurationError: It is no such URL, or its store can't be reached.
@@ -79,8 +80,11 @@ class LakeStore:
         scheme, separator, rest = url.partition("://")
         if not separator:
             return cls(fs.LocalFileSystem(), str(Path(url).expanduser().absolute()))
+        if scheme not in _SCHEMES:
+            known = "a lake is in a folder, or at s3://, s3a:// or gs://, which replace a file in one step"
+            raise ConfigurationError(f"MARKETSTREAM_ARCHIVE__URL={url!r}: {known}")
         try:
-            return cls(*fs.FileSystem.from_uri(f"{_ALIASES.get(scheme, scheme)}://{rest}"))
+            return cls(*fs.FileSystem.from_uri(f"{_SCHEMES[scheme]}://{rest}"))
         except (pa.ArrowInvalid, OSError) as error:
             raise ConfigurationError(f"MARKETSTREAM_ARCHIVE__URL={url!r}: {error}") from error
 
@@ -91,7 +95,7 @@ class LakeStore:
     def files(self, partition: Partition) -> list[LakeFile]:
         """A partition's files by their spans; none where it isn't there."""
         found = []
-        for info in self._list(self.path(partition.path)):
+        for info in self._list(self.path(partition.path)) if partition.nameable else ():
             span = Span.parse(info.base_name)
             if info.type == fs.FileType.File and span is not None:
                 found.append(LakeFile(partition, span, info.size))

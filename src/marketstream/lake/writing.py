@@ -19,7 +19,7 @@ class Written(NamedTuple):
     """What became of some rows.
 
     Attributes:
-        rows: How many were given.
+        rows: How many were given; none of those whose symbol can name no folder, which are left out.
         changed: How many of them are new in the lake, or newer than what it had.
         files: How many files were written.
     """
@@ -42,6 +42,8 @@ def write_rows(store: LakeStore, dataset: Dataset, partition: Partition, rows: p
     Raises:
         StoreError: The lake can't be read or written.
     """
+    if not partition.nameable:
+        return Written(0, 0, 0)
     rows = conform(dataset, rows)
     changed = written = 0
     with store.locked(partition):

@@ -1,10 +1,10 @@
 """Messages to the data lake as one Spark transform: parsed, brought together by partition, merged into its files."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 from pyspark.sql import Column, DataFrame
@@ -12,7 +12,9 @@ from pyspark.sql import functions as F  # noqa: N812  # Spark's own convention
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from marketstream.contracts.messages import MAX_SYMBOL_CHARACTERS
-from marketstream.contracts.topics import BARS_PREFIX
+from marketstream.contracts.topics import BARS_PREFIX, PROVIDER_BARS
+from marketstream.domain.interval import INTERVAL_NAMES
+from marketstream.domain.market import AssetClass, Side
 from marketstream.lake.datasets import Dataset
 from marketstream.lake.places import LAST_US, Partition
 from marketstream.lake.store import LakeStore
@@ -20,12 +22,43 @@ from marketstream.lake.writing import Written, write_rows
 
 _DATE = "partition_date"
 _COUNTS = pa.schema([(name, pa.int64()) for name in Written._fields])
-# As the value types have it: of a bar the merge asks `Bar` itself. NaN is beyond every bound.
-_TRADE = "price > 0 and price <= 1e15 and size >= 0 and size <= 1e15 and provider <> ''"
+
+
+def _one_of(names: Iterable[str]) -> str:
+    return "({})".format(", ".join(f"'{name}'" for name in names))
+
+
+def _whole(*texts: str) -> str:
+    """No store takes a NUL character."""
+    return f"instr(concat_ws('', {', '.join(texts)}), char(0)) = 0"
+
+
+# What the writers take, as `storage.decoding` and the value types have it. NaN is beyond every bound.
+_TRADE = (
+    "price > 0 and price <= 1e15 and size >= 0 and size <= 1e15 and provider <> '' and "
+    f"asset_class in {_one_of(get_args(AssetClass))}"
+)
+_PLACED_BAR = (
+    f"interval in {_one_of(INTERVAL_NAMES)} and "
+    f"(topic = '{PROVIDER_BARS}' and provider <> '' or topic = concat('{BARS_PREFIX}', interval) and provider is null)"
+)
+_PRICED_BAR = (
+    "low > double('-Infinity') and low <= least(open, close) and greatest(open, close) <= high and "
+    "high < double('Infinity') and volume >= 0 and volume < double('Infinity') and "
+    "coalesce(abs(vwap), 0) < double('Infinity')"
+)
+_COUNTED_BAR = (
+    "start_us < end_us and trade_count >= 0 and cancelled >= 0 and "
+    "if(provider is null, vwap is not null and try_add(trade_count, cancelled) >= 1, cancelled = 0)"
+)
 _VALID: Mapping[str, str] = {
-    "ticks": f"{_TRADE} and trade_id <> '' and sequence >= 0",
-    "cancels": _TRADE,
-    "bars": "interval rlike '^[1-9][0-9]{0,4}(s|min|h|d)$'",
+    "ticks": (
+        f"{_TRADE} and trade_id <> '' and sequence >= 0 and received_time_us >= 0 and "
+        f"(side is null or side in {_one_of(get_args(Side))}) and forall(conditions, each -> each is not null) and "
+        f"{_whole('trade_id', 'exchange', 'conditions')}"
+    ),
+    "cancels": f"{_TRADE} and {_whole('symbol', 'trade_id')}",
+    "bars": f"{_PLACED_BAR} and {_PRICED_BAR} and {_COUNTED_BAR}",
 }
 
 
@@ -47,23 +80,23 @@ def parse_rows(messages: DataFrame, dataset: Dataset) -> DataFrame:
 
     Args:
         messages: Kafka rows (`topic`, `value`).
-        dataset: Which; those of other topics, and those that are no such message, are left out.
+        dataset: Which; those of other topics, and those that no writer would take, are left out.
     """
     topic = F.col("topic")
     mine = topic.isin(*dataset.topics) | (topic.startswith(BARS_PREFIX) if dataset.by_interval else F.lit(False))
     fields = from_arrow_schema(dataset.schema).simpleString()
-    parsed = (
-        messages.where(mine).select(F.from_json(F.col("value").cast("string"), fields).alias("row")).select("row.*")
-    )
+    row = F.from_json(F.col("value").cast("string"), fields).alias("row")
+    parsed = messages.where(mine).select(topic, row).select("topic", "row.*")
     whole = F.lit(True)
     for name in dataset.required:
         whole &= F.col(name).isNotNull()
-    filled = parsed.where(whole).select(*(_filled(dataset, name) for name in dataset.schema.names))
-    return filled.where(
+    filled = parsed.where(whole).select("topic", *(_filled(dataset, name) for name in dataset.schema.names))
+    valid = filled.where(
         F.col(dataset.time).between(0, LAST_US)
         & F.length("symbol").between(1, MAX_SYMBOL_CHARACTERS)
         & F.expr(_VALID[dataset.name])
     )
+    return valid.drop("topic")
 
 
 def write_lake(rows: DataFrame, dataset: Dataset, recipe: LakeRecipe) -> Written:

@@ -19,10 +19,11 @@ from pyspark.sql.streaming.query import StreamingQuery
 from marketstream.bus.admin import ensure_topics, topic_ids
 from marketstream.bus.inspector import KafkaInspector
 from marketstream.contracts.topics import RETENTION_MS, all_topics
-from marketstream.domain.errors import StreamingError
+from marketstream.domain.errors import StoreError, StreamingError
 from marketstream.lake.compaction import compact
 from marketstream.lake.datasets import DATASETS
 from marketstream.lake.store import LakeStore
+from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
 from marketstream.settings import Settings
 from marketstream.streaming.archive import LakeRecipe, parse_rows, write_lake
@@ -89,24 +90,35 @@ class ArchiveJob:
         return (writer.trigger(availableNow=True) if once else self.trigger.apply(writer)).start()
 
     def take(self, messages: DataFrame, batch_id: int) -> None:
-        """Merges a batch into the lake, and compacts past dates when an hour has gone by."""
+        """Merges a batch into the lake, and compacts past dates when an hour has gone by.
+
+        Messages that no writer would take are counted and left out, as rows `undecodable` of the query.
+        """
         recipe = LakeRecipe(self.settings.lake_url, self.settings.archive.file_minutes)
         messages.persist(StorageLevel.DISK_ONLY)  # read from Kafka once, for all datasets
         try:
             written = {each.name: write_lake(parse_rows(messages, each), each, recipe) for each in DATASETS.values()}
+            refused = messages.count() - sum(each.rows for each in written.values())
         finally:
             messages.unpersist()
         _LOG.debug("batch archived", batch=batch_id, **{name: each._asdict() for name, each in written.items()})
+        if refused:
+            metrics.QUERY_OBSERVED_ROWS.labels(QUERY, "undecodable").inc(refused)
+            _LOG.warning("messages that fit no schema were left out", batch=batch_id, messages=refused)
         if time.monotonic() >= self.compact_due:
             self.compact_past()
             self.compact_due = time.monotonic() + _COMPACT_SECONDS
 
     def compact_past(self) -> None:
-        """Merges the files of the dates just past."""
+        """Merges the files of the dates just past. Where that fails, they stay as they are: rows need no compaction."""
         newest = datetime.now(UTC).date() - timedelta(days=1)
         oldest = newest - timedelta(days=_COMPACT_DAYS)
         store = LakeStore.at(self.settings.lake_url)
-        fewer = compact(store, oldest, newest, self.settings.archive.compacted_rows)
+        try:
+            fewer = compact(store, oldest, newest, self.settings.archive.compacted_rows)
+        except (StoreError, OSError) as error:
+            _LOG.error("past dates are not compacted", error=str(error))
+            return
         if fewer:
             _LOG.info("past dates compacted", files_fewer=fewer)
 

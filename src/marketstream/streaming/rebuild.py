@@ -30,7 +30,7 @@ class RebuildRequest:
         intervals: Which bars.
         source: Where the trades are taken from.
         repair: Whether differences are repaired.
-        drop_trades: Whether a bar is repaired too that has trades which the source, maybe incomplete, lacks.
+        drop_trades: Whether a bar is repaired too that has trades which the source lacks, as far as the source reaches.
     """
 
     start_us: int
@@ -61,6 +61,18 @@ class Difference:
     stored: Bar | None
     recomputed: Bar | None
 
+    @property
+    def doubted(self) -> bool:
+        """Whether the bar has trades that the source, maybe incomplete, lacks."""
+        return self.kind in ("overfull", "unexplained")
+
+    @property
+    def end_us(self) -> int:
+        """Where the bar ends."""
+        bar = self.stored or self.recomputed
+        assert bar is not None  # noqa: S101  # a difference has one or the other
+        return bar.end_us
+
 
 @dataclass(slots=True)
 class Report:
@@ -74,6 +86,7 @@ class Report:
         repaired: How many bars were published anew.
         ticks_restored: How many trades were put back.
         left: How many differing bars were not repaired.
+        days_skipped: How many days the source does not keep, so that they were not looked at.
     """
 
     bars: int = 0
@@ -83,12 +96,13 @@ class Report:
     repaired: int = 0
     ticks_restored: int = 0
     left: int = 0
+    days_skipped: int = 0
 
     @property
     def clean(self) -> bool:
-        """Whether nothing differs, or nothing any more once the writers have applied what was published."""
+        """Whether all was looked at and nothing differs, or nothing any more once the writers have applied it."""
         unrestored = self.ticks_missing - self.ticks_restored
-        return not self.left and not unrestored
+        return not self.left and not unrestored and not self.days_skipped
 
     def add(self, differences: Sequence[Difference], examples_max: int = 20) -> None:
         """Counts differences."""
@@ -130,14 +144,14 @@ def same_values(one: Bar, other: Bar) -> bool:
     return _close(one.volume, other.volume, _VOLUME_RELATIVE) and _close(*vwaps, _VWAP_RELATIVE)
 
 
-def repairs(differences: Sequence[Difference], *, drop_trades: bool) -> dict[BarKey, Bar]:
+def repairs(differences: Sequence[Difference], *, drop_until_us: int = 0) -> dict[BarKey, Bar]:
     """The final bars to publish; a difference that this can't or may not repair has none.
 
     Args:
         differences: Of all stores.
-        drop_trades: See `RebuildRequest`.
+        drop_until_us: Trades that the source lacks are taken out of bars that end by then.
     """
-    doubted = {each.key for each in differences if each.kind in ("overfull", "unexplained") and not drop_trades}
+    doubted = {each.key for each in differences if each.doubted and each.end_us > drop_until_us}
     stored: dict[BarKey, list[Bar]] = {}
     wanted: dict[BarKey, Bar] = {}
     for each in differences:

@@ -1,9 +1,10 @@
 """The trades of a day as Parquet files that Spark reads, and those of the lake that the table lacks.
 
-Reads: the data lake, or the table `tick_data`. Writes: a temporary folder; the table `tick_data`, where told to.
+Reads: the data lake, or the table `tick_data`.
+Writes: a temporary folder; where told to, the tables `tick_data` and `trade_cancels`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -13,16 +14,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from marketstream.contracts.messages import encode
-from marketstream.contracts.topics import TICKS
-from marketstream.domain.market import Tick
-from marketstream.lake.datasets import TICK_ROWS
+from marketstream.contracts.topics import CANCELS, TICKS
+from marketstream.domain.market import Cancel, Tick
+from marketstream.lake.datasets import TICK_ROWS, Dataset
 from marketstream.lake.places import DAY_US, Partition, day_start_us
 from marketstream.lake.store import LakeFile, LakeStore
-from marketstream.ports import KnownTrades, Message, TickHistory, Writer
+from marketstream.ports import KnownTrades, Message, RestoringWriter, TickHistory
 
 _TICKS_AT_ONCE = 5_000
 
@@ -34,7 +36,7 @@ def lake_day(lake: LakeStore, symbols: Sequence[str], day: date) -> Iterator[lis
     Raises:
         StoreError: The lake can't be read.
     """
-    files = list(_files(lake, symbols, day))
+    files = list(day_files(lake, TICK_ROWS, symbols, day))
     if lake.local:
         yield [lake.path(file.path) for file in files]
         return
@@ -62,6 +64,39 @@ def table_day(history: TickHistory, symbols: Sequence[str], day: date) -> Iterat
         yield [str(path)] if rows else []
 
 
+class LakeReach:
+    """Tells how far the lake has each symbol's trades; looks when it is first asked.
+
+    Args:
+        lake: The lake.
+        since: The first day that matters.
+    """
+
+    def __init__(self, lake: LakeStore, since: date) -> None:
+        self._lake, self._since = lake, since
+        self._newest_days: dict[str, Partition] | None = None
+        self._newest_us: dict[str, int] = {}
+
+    def newest_us(self, symbol: str) -> int:
+        """Event time of the symbol's newest trade, in µs; 0 where there is none since the first day.
+
+        Raises:
+            StoreError: The lake can't be read.
+        """
+        if symbol not in self._newest_us:
+            self._newest_us[symbol] = self._look(symbol)
+        return self._newest_us[symbol]
+
+    def _look(self, symbol: str) -> int:
+        if self._newest_days is None:  # dates rise
+            found = self._lake.partitions(TICK_ROWS, (self._since.isoformat(), "9"))
+            self._newest_days = {each.symbol: each for each in found}
+        partition = self._newest_days.get(symbol)
+        files = self._lake.files(partition) if partition else []
+        tables = self._lake.row_groups(TICK_ROWS, files[-1]) if files else iter(())
+        return max((int(pc.max(table.column("event_time_us")).as_py()) for table in tables), default=0)
+
+
 @dataclass(frozen=True, slots=True)
 class TickRestorer:
     """Finds, and puts back, trades that the lake has and the table lacks.
@@ -69,12 +104,12 @@ class TickRestorer:
     Attributes:
         lake: The one.
         known: Tells what the other has.
-        writer: Stores ticks there. Not by way of the topic: bars would count them again.
+        writer: Stores ticks there, and their cancels. Not by way of the topic: bars would count them again.
     """
 
     lake: LakeStore
     known: KnownTrades
-    writer: Writer
+    writer: RestoringWriter
 
     def missing(self, symbols: Sequence[str], day: date) -> Iterator[list[Tick]]:
         """Trades of the day that the table lacks, a part at a time.
@@ -82,21 +117,30 @@ class TickRestorer:
         Raises:
             StoreError: One of the stores can't be read.
         """
-        for file in _files(self.lake, symbols, day):
+        for file in day_files(self.lake, TICK_ROWS, symbols, day):
             for table in self.lake.row_groups(TICK_ROWS, file):
                 for batch in table.to_batches(_TICKS_AT_ONCE):
                     missing = self._missing([_tick(row) for row in batch.to_pylist()])
                     if missing:
                         yield missing
 
-    def restore(self, ticks: Sequence[Tick]) -> None:
-        """Stores ticks; those that are there already stay as they are.
+    def restore(self, ticks: Sequence[Tick], cancels: Iterable[Cancel]) -> None:
+        """Stores ticks, marked where a cancel takes them back; those that are there already stay as they are.
+
+        Args:
+            ticks: To be put back.
+            cancels: Those of them that may mean one of the ticks are stored too.
 
         Raises:
             StoreError: The store is away, or refuses one.
         """
+        moments = {(tick.symbol, tick.event_time_us, tick.provider) for tick in ticks}
+        meant = (each for each in cancels if (each.symbol, each.event_time_us, each.provider) in moments)
         self.writer.setup()
-        self.writer.write([Message(TICKS, 0, 0, tick.symbol, encode(tick), 0) for tick in ticks])
+        self.writer.restore(
+            [Message(TICKS, 0, 0, tick.symbol, encode(tick), 0) for tick in ticks]
+            + [Message(CANCELS, 0, 0, cancel.symbol, encode(cancel), 0) for cancel in meant]
+        )
 
     def _missing(self, ticks: Sequence[Tick]) -> list[Tick]:
         found: list[Tick] = []
@@ -109,11 +153,16 @@ class TickRestorer:
         return found
 
 
-def _files(lake: LakeStore, symbols: Sequence[str], day: date) -> Iterator[LakeFile]:
+def day_files(lake: LakeStore, dataset: Dataset, symbols: Sequence[str], day: date) -> Iterator[LakeFile]:
+    """The files of a day of a dataset without intervals; of every symbol where none is named.
+
+    Raises:
+        StoreError: The lake can't be read.
+    """
     if symbols:
-        partitions = iter([Partition(TICK_ROWS.name, "", day, symbol) for symbol in symbols])
+        partitions = iter([Partition(dataset.name, "", day, symbol) for symbol in symbols])
     else:
-        partitions = lake.partitions(TICK_ROWS, (day.isoformat(), day.isoformat()))
+        partitions = lake.partitions(dataset, (day.isoformat(), day.isoformat()))
     for partition in partitions:
         yield from lake.files(partition)
 

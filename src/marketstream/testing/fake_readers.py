@@ -70,9 +70,15 @@ class InMemoryMarketReader(Switchable, CacheReader, HistoryReader):
     ) -> list[Bar]:
         """The newest `limit` bars that start in `[start_us, end_us)`, oldest first."""
         self.ping()
-        versions = self._bars.get((symbol, interval.name), {})
-        starts = [start for start in sorted(versions) if _within(start, start_us, end_us) and not versions[start].void]
-        return _newest([versions[start] for start in starts], limit)
+        stored = self._bars.get((symbol, interval.name), {})
+        found = [bar for start, bar in sorted(stored.items()) if _within(start, start_us, end_us) and not bar.void]
+        return _newest(found, limit)
+
+    def stored_bars(self, symbol: str, interval: Interval, *, start_us: int, end_us: int) -> list[Bar]:
+        """All bars that start in `[start_us, end_us)`, void ones too, oldest first."""
+        self.ping()
+        stored = self._bars.get((symbol, interval.name), {})
+        return [bar for start, bar in sorted(stored.items()) if _within(start, start_us, end_us)]
 
     def indicators(
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int

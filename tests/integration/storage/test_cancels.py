@@ -32,6 +32,16 @@ class Database:
             writer.setup()
             writer.write(self.log.add(*items))
 
+    def restore(self, *items: Tick | Cancel) -> None:
+        with closing(TimescaleWriter(self.settings)) as writer:
+            writer.setup()
+            writer.restore(self.log.add(*items))
+
+    def lose(self, *trade_ids: str) -> None:
+        with as_owner(self.settings) as connection, connection.cursor() as cursor:
+            cursor.execute(f"set search_path = {self.settings.schema_name}")
+            cursor.execute("delete from tick_data where trade_id = any(%s)", (list(trade_ids),))
+
     def cancelled(self, symbol: str = "IBM") -> set[str]:
         with closing(TimescaleReader(self.settings)) as reader:
             return {trade_id for _, trade_id in reader.cancelled(symbol, start_us=0, end_us=2**53)}
@@ -98,6 +108,21 @@ def test_what_has_no_trade_stays_visible(database: Database) -> None:
         make_cancel(trade, event_time_us=START_US + 1),
     )
     assert (database.cancelled(), database.unmatched()) == (set(), 5)
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_a_trade_that_is_restored_is_marked_as_before_and_no_other_is(database: Database, by_id: bool) -> None:
+    twins = [make_tick(START_US, sequence=number, trade_id=f"t{number}") for number in (1, 2, 3)]
+    cancel = make_cancel(twins[0]) if by_id else make_cancel(twins[0], trade_id=None)
+    database.write(*twins, cancel)
+    marks = database.marks()
+    assert marks == [("t1", cancel.received_time_us)]
+    database.lose("t1", "t2")
+    assert database.marks() == []
+    database.restore(*twins)
+    database.restore(*twins, cancel)
+    assert database.marks() == marks
+    assert database.cancelled() == {"t1"}
 
 
 def test_the_latest_tick_is_none_that_was_taken_back(database: Database) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -17,7 +18,7 @@ from closing import START_US, bars_of, provisional, trade
 from marketstream.bus.admin import ensure_topics
 from marketstream.bus.publisher import KafkaPublisher
 from marketstream.contracts.messages import encode
-from marketstream.contracts.topics import TICKS, all_topics, bars_topic
+from marketstream.contracts.topics import PROVIDER_BARS, TICKS, all_topics, bars_topic
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.settings import METRICS_FOLDER, Settings
@@ -118,6 +119,8 @@ def publish(servers: str, trades: list[Tick], symbols: list[str]) -> dict[tuple[
     random.Random(4).shuffle(versions)  # as after a crash of Spark: older ones come later
     for bar in versions:
         publisher.publish(bars_topic(INTERVAL), bar.symbol, encode(bar))
+    foreign = replace(versions[0], interval="7min", provider="fmp")  # no length of a bar: it is left out
+    publisher.publish(PROVIDER_BARS, foreign.symbol, encode(foreign))
     assert publisher.flush(30) == 0
     return newest
 

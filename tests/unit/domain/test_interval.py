@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from marketstream.domain.interval import Interval
+from marketstream.domain.interval import INTERVAL_NAMES, Interval
 
 DAY_US = 86_400 * 1_000_000
 
@@ -55,3 +55,9 @@ def test_every_interval_starts_a_bar_at_midnight() -> None:
     assert midnight % DAY_US == 0
     for name in ("1s", "90s", "45min", "8h", "1d"):
         assert Interval.parse(name).start_of(midnight) == midnight
+
+
+def test_every_divisor_of_a_day_has_its_name_in_the_list():
+    lengths = [seconds for seconds in range(1, 86_401) if 86_400 % seconds == 0]
+    assert [Interval.parse(name).seconds for name in INTERVAL_NAMES] == lengths
+    assert [Interval.parse(name).name for name in INTERVAL_NAMES] == list(INTERVAL_NAMES)

@@ -41,6 +41,11 @@ def test_different_symbols_have_different_folders(one, other):
     assert (escape(one) == escape(other)) == (one == other)
 
 
+def test_a_symbol_whose_folder_would_have_too_long_a_name_is_known():
+    lengths = {"A" * 64: True, "/" * 64: True, "\U00010348" * 62: True, "\U00010348" * 63: False, "Ä" * 64: True}
+    assert {symbol: Partition("ticks", "", DAY, symbol).nameable for symbol in lengths} == lengths
+
+
 def test_bars_have_a_level_for_their_interval():
     partition = Partition("bars", "5min", DAY, "A")
     assert partition.path == "bars/interval=5min/date=2026-01-02/symbol=A"

@@ -136,6 +136,12 @@ def test_what_a_killed_writer_left_is_cleared_away(store):
     assert not left.exists()
 
 
+def test_rows_whose_symbol_can_name_no_folder_are_left_out(store):
+    symbol = "\U00010348" * 63
+    assert archive_ticks(store, [lake_tick(0, symbol=symbol)]) == [(0, 0, 0)]
+    assert store.files(Partition("ticks", "", DAY, symbol)) == []
+
+
 def test_a_write_that_fails_leaves_the_file_as_it_was(store):
     archive_ticks(store, [lake_tick(0)])
     (file,) = store.files(TICKS)
@@ -149,9 +155,16 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(store):
     assert stored(store, TICK_ROWS, TICKS) == rows_of([lake_tick(0)])
 
 
-def test_a_place_that_is_none_is_refused():
-    with pytest.raises(ConfigurationError, match="ARCHIVE__URL"):
-        LakeStore.at("nowhere://bucket/lake")
+@pytest.mark.parametrize(
+    "url", ["nowhere://bucket/lake", "abfs://container@account.dfs.core.windows.net/lake", "hdfs://host:8020/lake"]
+)
+def test_a_place_that_is_none_or_takes_a_file_away_before_its_successor_is_there_is_refused(url):
+    with pytest.raises(ConfigurationError, match=r"ARCHIVE__URL.*in one step"):
+        LakeStore.at(url)
+
+
+def test_a_folder_may_be_said_as_a_url(tmp_path):
+    assert LakeStore.at(f"file://{tmp_path}/lake").path("ticks") == f"{tmp_path}/lake/ticks"
 
 
 def test_a_bar_needs_every_field_of_its_type():

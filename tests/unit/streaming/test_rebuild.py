@@ -55,6 +55,15 @@ def test_a_void_bar_without_trades_is_as_it_should_be():
     assert compared({later: void}) == []
 
 
+def test_a_void_bar_that_has_trades_is_wrong_and_its_repair_outranks_it():
+    bar = BARS[FIRST]
+    void = replace(bar, volume=0.0, trade_count=0, cancelled=bar.trade_count, final=True)
+    found = compared({FIRST: void})
+    assert [each.kind for each in found] == ["wrong"]
+    assert repairs(found)[KEY].version > void.version
+    assert repairs(found)[KEY].trade_count == bar.trade_count
+
+
 @pytest.mark.parametrize("final", [False, True])
 @pytest.mark.parametrize(
     "wrong",
@@ -78,16 +87,24 @@ def test_trades_are_taken_out_of_bars_only_when_told():
     later = max(BARS) + MINUTE_US
     extra = replace(BARS[FIRST], start_us=later, end_us=later + MINUTE_US)
     found = compared({FIRST: replace(BARS[FIRST], trade_count=99), later: extra})
-    assert repairs(found, drop_trades=False) == {}
-    repaired = repairs(found, drop_trades=True)
+    assert repairs(found) == {}
+    repaired = repairs(found, drop_until_us=later + MINUTE_US)
     assert repaired[KEY].cancelled == 99 - BARS[FIRST].trade_count
     assert repaired["A", "1min", later].void
 
 
+def test_no_trade_is_taken_out_of_a_bar_that_ends_after_the_source_does():
+    later = max(BARS) + MINUTE_US
+    extra = replace(BARS[FIRST], start_us=later, end_us=later + MINUTE_US)
+    found = compared({FIRST: replace(BARS[FIRST], trade_count=99), later: extra})
+    assert set(repairs(found, drop_until_us=later + MINUTE_US - 1)) == {KEY}
+    assert repairs(found, drop_until_us=FIRST + MINUTE_US - 1) == {}
+
+
 def test_a_bar_that_one_store_has_with_trades_the_source_lacks_is_left_in_all():
     found = compare("table", BARS, {}) + compare("lake", BARS, {FIRST: replace(BARS[FIRST], trade_count=99)})
-    assert KEY not in repairs(found, drop_trades=False)
-    assert len(repairs(found, drop_trades=False)) == len(BARS) - 1
+    assert KEY not in repairs(found)
+    assert len(repairs(found)) == len(BARS) - 1
 
 
 def test_a_report_is_clean_when_nothing_is_left():
@@ -99,3 +116,4 @@ def test_a_report_is_clean_when_nothing_is_left():
     assert report.differences == {("table", "wrong"): 1}
     assert len(report.examples) == 1
     assert not Report(ticks_missing=2, ticks_restored=1).clean
+    assert not Report(days_skipped=1).clean

@@ -34,5 +34,10 @@ def match_cancels(cursor: Cursor) -> None:
                 again = True
 
 
+def mark_cancelled(cursor: Cursor) -> None:
+    """Marks those of the incoming trades that a cancel has found before, when they were there already."""
+    cursor.execute(QUERIES["mark_cancelled"])
+
+
 def _parameters(cancel: Cancel) -> dict[str, Any]:
     return {**{name: getattr(cancel, name) for name in _FIELDS}, "trade_id": cancel.trade_id or ""}

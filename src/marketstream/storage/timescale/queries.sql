@@ -209,6 +209,17 @@ set matched_id = %(matched_id)s
 where symbol = %(symbol)s and event_time = %(event_time)s and provider = %(provider)s and trade_id = %(trade_id)s
   and price = %(price)s and size = %(size)s
 
+-- name: mark_cancelled
+-- Trades that come again after a cancel has found them. An ordinary batch has none of these, so it need not look.
+update tick_data t
+set cancelled_time = c.received_time
+from incoming_ticks i
+join trade_cancels c
+  on c.symbol = i.symbol and c.event_time = timestamptz 'epoch' + i.event_time_us * interval '1 microsecond'
+  and c.provider = i.provider and c.matched_id = i.trade_id
+where t.symbol = c.symbol and t.event_time = c.event_time and t.provider = c.provider and t.trade_id = c.matched_id
+  and t.cancelled_time is null
+
 -- name: upsert_feed
 -- A repeated status leaves what happened last as it is; an event that says nothing of the role leaves that.
 insert into feeds as stored (provider, time, log_offset, role, fault, attempt, lag_ms, event_time, kind, detail)
@@ -299,6 +310,17 @@ from tick_data
 where event_time >= %(start)s and event_time < %(end)s
   and (cardinality(%(symbols)s::text[]) = 0 or symbol = any(%(symbols)s::text[]))
 
+-- name: cancels_between
+-- Of every symbol where none is named.
+select
+  symbol,
+  (extract(epoch from event_time) * 1000000)::bigint,
+  (extract(epoch from received_time) * 1000000)::bigint,
+  price, size, provider, trade_id, asset_class, matched_id
+from trade_cancels
+where event_time >= %(start)s and event_time < %(end)s
+  and (cardinality(%(symbols)s::text[]) = 0 or symbol = any(%(symbols)s::text[]))
+
 -- name: latest_tick
 select
   symbol,
@@ -328,7 +350,7 @@ select
   coalesce(cancelled, 0)
 from aggregated_data
 where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
-  and (provider is not null or trade_count > 0)
+  and (%(void)s or provider is not null or trade_count > 0)
 order by start_time desc
 limit %(limit)s
 
@@ -353,7 +375,7 @@ from (
       last_event_time, last_received_time, final, revision, provider, cancelled, false as rolled_up
     from aggregated_data
     where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
-      and (provider is not null or trade_count > 0)
+      and (%(void)s or provider is not null or trade_count > 0)
     order by start_time desc
     limit %(limit)s
   )

@@ -56,9 +56,12 @@ class TimescaleReader:
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
     ) -> list[Bar]:
         """The newest `limit` bars that start in the range, oldest first; of 1h and 1d those rolled up from 1min too."""
-        parameters = _of_interval(symbol, interval, start_us, end_us, limit)
-        query = "bars_and_rolled_up" if interval.name in _ROLLED_UP else "bars"
-        return [bar_of(row) for row in reversed(self._session.rows(query, parameters))]
+        return self._bars(interval, {**_of_interval(symbol, interval, start_us, end_us, limit), "void": False})
+
+    def stored_bars(self, symbol: str, interval: Interval, *, start_us: int, end_us: int) -> list[Bar]:
+        """All bars that start in the range, void ones too, oldest first; of 1h and 1d those rolled up from 1min too."""
+        limit = -(-(end_us - start_us) // interval.us)
+        return self._bars(interval, {**_of_interval(symbol, interval, start_us, end_us, limit), "void": True})
 
     def indicators(
         self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
@@ -82,6 +85,10 @@ class TimescaleReader:
     def close(self) -> None:
         """Disconnects."""
         self._session.close()
+
+    def _bars(self, interval: Interval, parameters: dict[str, Any]) -> list[Bar]:
+        query = "bars_and_rolled_up" if interval.name in _ROLLED_UP else "bars"
+        return [bar_of(row) for row in reversed(self._session.rows(query, parameters))]
 
 
 def _pairs(rules: TradeRules) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Ticks, bars and indicators as rows of PostgreSQL's COPY text format, and back. Floats cross to the bit, by `repr`."""
+"""Ticks, bars and indicators as rows of PostgreSQL's COPY text format, and back, and cancels.
+
+Floats cross to the bit, by `repr`.
+"""
 
 from functools import lru_cache
 from typing import Any
@@ -6,7 +9,7 @@ from typing import Any
 import orjson
 
 from marketstream.domain.indicators import Indicators
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.market import Bar, Cancel, Tick
 
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NULL = "\\N"
@@ -58,6 +61,20 @@ def tick_of(row: tuple[Any, ...]) -> Tick:
         side=row[9],
         asset_class=row[10],
         conditions=tuple(row[11]),
+    )
+
+
+def cancel_of(row: tuple[Any, ...]) -> Cancel:
+    """The cancel of a row of the `cancels_between` query."""
+    return Cancel(
+        symbol=row[0],
+        event_time_us=row[1],
+        received_time_us=row[2],
+        price=row[3],
+        size=row[4],
+        provider=row[5],
+        trade_id=row[6] or None,
+        asset_class=row[7],
     )
 
 

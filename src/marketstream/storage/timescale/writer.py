@@ -21,7 +21,7 @@ from marketstream.observability.logs import get_logger
 from marketstream.ports import Message
 from marketstream.settings import PostgresSettings
 from marketstream.storage.decoding import Decoded, decode, newest_bars, newest_indicators
-from marketstream.storage.timescale.cancels import match_cancels, store_cancels
+from marketstream.storage.timescale.cancels import mark_cancelled, match_cancels, store_cancels
 from marketstream.storage.timescale.connection import connect, postgres_errors
 from marketstream.storage.timescale.feeds import store_feed_events
 from marketstream.storage.timescale.queries import QUERIES
@@ -39,7 +39,7 @@ _PREPARATIONS = (
 
 
 class TimescaleWriter:
-    """A `Writer` on PostgreSQL, with or without TimescaleDB; whatever is written twice is there once.
+    """A `RestoringWriter` on PostgreSQL, with or without TimescaleDB; whatever is written twice is there once.
 
     Args:
         settings: Where PostgreSQL is; `marketstream migrate` has made its tables.
@@ -74,13 +74,17 @@ class TimescaleWriter:
             UndecodableError: Some messages are none of their topics.
             StoreError: PostgreSQL refuses a value.
         """
-        decoded = decode(batch)
-        with postgres_errors(self._settings):
-            try:
-                self._write(decoded)
-            except errors.CheckViolation:  # no partition for a row: somebody has dropped one since we saw it
-                self._known_days.clear()
-                self._write(decoded)
+        self._store(decode(batch), restored=False)
+
+    def restore(self, batch: Sequence[Message]) -> None:
+        """Stores a batch in one transaction, and marks those of its ticks that cancels of any time took back.
+
+        Raises:
+            StoreUnavailableError: PostgreSQL is away.
+            UndecodableError: Some messages are none of their topics.
+            StoreError: PostgreSQL refuses a value.
+        """
+        self._store(decode(batch), restored=True)
 
     def apply_retention(self, keep_days: dict[str, int]) -> None:
         """Drops what is older, and was stored longer ago, than each table's number of days.
@@ -108,7 +112,15 @@ class TimescaleWriter:
             raise StoreUnavailableError("not connected; call setup first")
         return self._connection
 
-    def _write(self, decoded: Decoded) -> None:
+    def _store(self, decoded: Decoded, *, restored: bool) -> None:
+        with postgres_errors(self._settings):
+            try:
+                self._write(decoded, restored=restored)
+            except errors.CheckViolation:  # no partition for a row: somebody has dropped one since we saw it
+                self._known_days.clear()
+                self._write(decoded, restored=restored)
+
+    def _write(self, decoded: Decoded, *, restored: bool) -> None:
         connection = self._open()
         ticks = [tick for _, tick in decoded.ticks]
         bars = newest_bars(decoded.bars).values()
@@ -122,6 +134,8 @@ class TimescaleWriter:
             if ticks:
                 cursor.copy_expert(QUERIES["copy_ticks"], _lines(map(tick_row, ticks)))
                 cursor.execute(QUERIES["insert_ticks"])
+                if restored:
+                    mark_cancelled(cursor)
             if bars:
                 cursor.copy_expert(QUERIES["copy_bars"], _lines(map(bar_row, bars)))
                 cursor.execute(QUERIES["upsert_bars"])
