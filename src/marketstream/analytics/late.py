@@ -13,7 +13,8 @@ from marketstream.analytics.past import Past, is_stored
 from marketstream.domain.market import Bar
 
 # Revised bars that are kept until history is at hand; of more, the earliest. Of the others the version is remembered.
-REVISED_MAX = 64
+# A share's day of minutes, which a repair puts out at once, is within it.
+REVISED_MAX = 512
 # Of still more, the first, from which on to tell, and the latest: a repair publishes in the order of time.
 OWED_MAX = 2_048
 # Bars that count and may not be stored yet. Where there would be more, the store has to catch up first.

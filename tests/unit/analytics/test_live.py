@@ -7,9 +7,9 @@ import pytest
 
 from indicator_cases import DEFAULT, MINUTE_US, price_bar, walk
 from live_cases import NOW_US, last_words, live, restarted
+from marketstream.analytics import late
 from marketstream.analytics.indicator_state import IndicatorStateError
 from marketstream.analytics.indicators import IndicatorCalculator
-from marketstream.analytics.late import REVISED_MAX
 from marketstream.analytics.live import WAITING_MAX
 from marketstream.analytics.parameters import IndicatorParameters
 from marketstream.analytics.past import Past
@@ -224,13 +224,14 @@ def test_a_revised_bar_that_the_history_does_not_reach_back_for_is_left_out():
     assert (indicators.revised, indicators.stale, indicators.state().closed) == ([], 1, before)
 
 
-def test_many_revised_bars_are_bounded_and_all_of_history_counts():
+def test_many_revised_bars_are_bounded_and_all_of_history_counts(monkeypatch):
+    monkeypatch.setattr(late, "REVISED_MAX", 64)
     bars = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(400)]
     again = [replace(bar, trade_count=2, revision=1, close=bar.low) for bar in bars[:300]]
     indicators = live()
     indicators.take(bars)
     indicators.take(again)
-    assert indicators.revised == again[:REVISED_MAX]
+    assert indicators.revised == again[:64]
     told = indicators.recall(Past([*again, *bars[300:399]], complete=True))
     assert {one.start_us: one.values for one in told} == by_calculator([*again, *bars[300:]])
 

@@ -7,12 +7,21 @@ import pytest
 
 from indicator_cases import MINUTE_US, price_bar, walk
 from live_cases import NOW_US, LaggingStore, live, recalled, restarted, wrong
-from marketstream.analytics.late import OWED_MAX, REVISED_MAX
+from marketstream.analytics import late
+from marketstream.analytics.late import OWED_MAX
 from marketstream.analytics.live import WAITING_MAX
 from marketstream.analytics.live_state import LiveState
 from marketstream.analytics.past import Past
 
 RECEIVED_US = 10**12
+FEW = 64
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """A lower bound, so that bursts beyond it are quickly computed."""
+    monkeypatch.setattr(late, "REVISED_MAX", FEW)
+    monkeypatch.setattr(late, "COUNTED_MAX", 2 * FEW)
 
 
 def traded(count, seed=1):
@@ -136,17 +145,18 @@ def test_a_revision_of_the_newest_closed_bar_stays_while_the_database_lacks_it()
     bars = traded(300)
     store = LaggingStore()
     indicators, told = following(bars[:200], store=store)
-    revision, late = revised(bars[198]), revised(bars[100], 2)
+    revision, earlier = revised(bars[198]), revised(bars[100], 2)
     store.write([bars[199], bars[200]])
     told += indicators.take([bars[200], revision])  # after the finals of the bars that follow it
-    told += indicators.take([late])
+    told += indicators.take([earlier])
     told += recalled(indicators, store)
     assert indicators.recalls is None
     told += [one for bar in bars[201:] for one in indicators.take([bar])]
-    assert wrong(told, [*bars[:100], late, *bars[101:198], revision, *bars[199:]]) == {}
+    assert wrong(told, [*bars[:100], earlier, *bars[101:198], revision, *bars[199:]]) == {}
 
 
-@pytest.mark.parametrize("count", [REVISED_MAX + 1, 300])
+@pytest.mark.parametrize("count", [FEW + 1, 300])
+@pytest.mark.usefixtures("few")
 def test_a_burst_of_revisions_is_told_in_full_once_the_database_has_it(count):
     bars = traded(400)
     store = LaggingStore()
@@ -165,13 +175,14 @@ def test_a_burst_of_revisions_is_told_in_full_once_the_database_has_it(count):
     assert indicators.stale == 0
 
 
+@pytest.mark.usefixtures("few")
 def test_a_burst_without_end_is_bounded_and_all_of_it_told():
     bars = [price_bar(at, 10.0 + at % 7, last_event_time_us=(at + 1) * MINUTE_US - 1) for at in range(3_000)]
     indicators, _ = following(bars)
     burst = [revised(bar) for bar in bars[10:2_900]]
     indicators.take(burst)
     state = indicators.state()
-    assert (len(state.revised), len(state.owed)) == (REVISED_MAX, OWED_MAX)
+    assert (len(state.revised), len(state.owed)) == (FEW, OWED_MAX)
     store = LaggingStore(bars)
     store.write(burst[:-1])
     assert recalled(indicators, store) == []
@@ -180,11 +191,12 @@ def test_a_burst_without_end_is_bounded_and_all_of_it_told():
     assert wrong(told, [*bars[:10], *burst, *bars[2_900:]], burst[0].start_us) == {}
 
 
+@pytest.mark.usefixtures("few")
 def test_revisions_wait_where_too_many_that_count_are_not_stored():
     bars = traded(400)
     store = LaggingStore()
     indicators, told = following(bars[:399], store=store)
-    bursts = [[revised(bar) for bar in bars[at : at + REVISED_MAX]] for at in (20, 100, 200)]
+    bursts = [[revised(bar) for bar in bars[at : at + FEW]] for at in (20, 100, 200)]
     for burst in bursts:
         told += indicators.take(burst)
         told += recalled(indicators, store)
@@ -329,6 +341,7 @@ def topic_of(bars, chance):
     return [message for _, message in sorted(messages, key=lambda one: one[0])], last
 
 
+@pytest.mark.usefixtures("few")
 def test_a_state_survives_as_bytes():
     bars = traded(300)
     store = LaggingStore()
