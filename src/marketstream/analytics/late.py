@@ -47,8 +47,8 @@ class LateBars:
     @property
     def since_us(self) -> int:
         """From which bar on; only where something is due."""
-        cold = () if self.cold_since_us is None else (self.cold_since_us,)
-        return min((*self.revised, *self.owed, *cold))
+        starts = [*self.revised, *self.owed]
+        return min(starts if self.cold_since_us is None else [*starts, self.cold_since_us])
 
     def add(self, bar: Bar) -> None:
         """Keeps a final, if it is the newest version of its bar."""

@@ -67,7 +67,8 @@ class LiveIndicators:
         """What `recall` needs: back from which bar on there must be a past, and its end, in µs; None if nothing."""
         if not self._late.due:
             return None
-        end_us = min(self._waiting, default=(self._newest_closed() or (self._late.since_us,))[0])
+        closed = self._newest_closed()
+        end_us = max(self._waiting, default=0) if closed is None else min(self._waiting, default=closed[0])
         return self._late.since_us, end_us + 1
 
     def state(self) -> LiveState:
@@ -102,13 +103,13 @@ class LiveIndicators:
             now_us: The time, µs UTC.
 
         Returns:
-            Whether it did: not where `past` must lack bars, since it lacks one that was received long ago.
+            Whether it did: not where `past` may lack bars, since it lacks one that was received long ago.
         """
         known = sorted({bar.start_us for bar in arriving})
         reached_us = past.first_with(self._parameters.history_bars)
         first_us = next((start_us for start_us in known if start_us >= reached_us), known[-1])
-        received_us = max(bar.last_received_time_us for bar in arriving if bar.start_us == first_us)
-        if received_us < now_us - _READ_AGAIN_US and not past.reaches_to(first_us):
+        old = [bar.start_us for bar in arriving if bar.last_received_time_us < now_us - _READ_AGAIN_US]
+        if old and not past.reaches_to(max(old)):  # the earliest may be late ones, which tell nothing
             return False
         warmed = self._calculator(None)
         warmed.warm(closing(bar) for bar in past.bars if bar.start_us < first_us)
@@ -214,7 +215,7 @@ class LiveIndicators:
         """Whether past bars and what is kept here are all there is: what `past` may lack is known."""
         closed, stored = self._newest_closed(), past.versions()
         if closed is None:
-            return past.reaches_to(min(self._waiting, default=_NEVER_US)) and self._late.fits(stored)
+            return past.reaches_to(max(self._waiting, default=_NEVER_US)) and self._late.fits(stored)
         there = stored.get(closed[0])  # it is absent, too, where it was voided: then the next to close decides
         return there is not None and there >= closed and self._late.fits(stored)
 

@@ -241,7 +241,7 @@ def test_history_fills_the_hole_between_a_bar_of_long_ago_and_those_of_now():
     revision = replace(bars[600], trade_count=2, revision=1, close=bars[600].high)
     arriving = [revision, *bars[690:]]
     indicators = live()
-    assert indicators.warm(Past(bars[:699], complete=True), arriving, NOW_US)
+    assert indicators.warm(Past(bars, complete=True), arriving, NOW_US)
     told = indicators.take(arriving)
     right = by_calculator([*bars[:600], revision, *bars[601:]])
     assert {one.start_us: one.values for one in told} == {bar.start_us: right[bar.start_us] for bar in bars[600:]}

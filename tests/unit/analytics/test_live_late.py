@@ -270,7 +270,9 @@ def test_a_database_that_lacks_a_bar_received_long_ago_is_behind():
     store = LaggingStore(bars[:620])
     told += recalled(restarted(indicators), store)
     indicators = live()
-    assert indicators.warm(Past(bars[:601], complete=True), arriving, now_us)
+    late = [revised(bars[500]), *arriving]
+    assert not indicators.warm(Past(bars[:570], complete=True), late, now_us)  # it has that one, but not the others
+    assert indicators.warm(Past(bars[:620], complete=True), arriving, now_us)
     assert indicators.warm(Past(bars[:600], complete=True), arriving, RECEIVED_US + 5_000_000)  # not long ago
     assert wrong(told, bars[:620], bars[600].start_us) == {}
 
@@ -288,7 +290,7 @@ def test_a_first_bar_that_is_still_open_waits_for_a_past_that_has_it():
 
 def test_a_bar_that_history_does_not_reach_back_for_is_left_out_by_those_of_now():
     bars = traded(1_400)
-    store = LaggingStore(bars[:1_399])
+    store = LaggingStore(bars)
     old = revised(bars[10])
     arriving = [old, *bars[1_380:]]
     indicators = live()
@@ -324,6 +326,35 @@ def test_whatever_is_revised_and_voided_whenever_the_database_takes_it_in(seed):
     told += recalled(indicators, store)
     assert indicators.recalls is None
     assert wrong(told, [bar for bar in last if not bar.void]) == {}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_is_revised_where_reading_begins_in_between(seed):
+    """The database is behind what is read first, or ahead of it."""
+    chance = random.Random(seed)
+    bars = traded(500, seed=seed + 1)
+    topic, last = topic_of(bars, chance)
+    taken = chance.randint(300, 500)
+    stored = taken + chance.randint(-100, 100)
+    store, told = LaggingStore(topic[:stored]), []
+    batch = topic[taken : taken + 30]
+    since_us = max(bar.start_us for bar in batch)
+    indicators = live()
+    if not indicators.warm(store.before(since_us + 1), batch, NOW_US):
+        indicators.begin_cold(batch)
+    while taken < len(topic):
+        taken += len(batch)
+        told += indicators.take(batch) + recalled(indicators, store)
+        indicators = restarted(indicators)
+        batch = topic[taken : taken + chance.choice((1, 3, 20))]
+        behind = max(stored, chance.randint(taken - 100, taken + 100))
+        store.write(topic[stored:behind])
+        stored = behind
+    store.write(topic[stored:])
+    told += indicators.take([price_bar(10**5, 10.0)])
+    told += recalled(indicators, store)
+    assert indicators.recalls is None
+    assert wrong(told, [bar for bar in last if not bar.void], since_us) == {}
 
 
 def topic_of(bars, chance):
