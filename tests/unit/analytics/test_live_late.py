@@ -7,7 +7,7 @@ import pytest
 
 from indicator_cases import MINUTE_US, price_bar, walk
 from live_cases import NOW_US, LaggingStore, live, recalled, restarted, wrong
-from marketstream.analytics import late
+from marketstream.analytics import late as bounds
 from marketstream.analytics.late import OWED_MAX
 from marketstream.analytics.live import WAITING_MAX
 from marketstream.analytics.live_state import LiveState
@@ -20,8 +20,8 @@ FEW = 64
 @pytest.fixture
 def few(monkeypatch):
     """A lower bound, so that bursts beyond it are quickly computed."""
-    monkeypatch.setattr(late, "REVISED_MAX", FEW)
-    monkeypatch.setattr(late, "COUNTED_MAX", 2 * FEW)
+    monkeypatch.setattr(bounds, "REVISED_MAX", FEW)
+    monkeypatch.setattr(bounds, "COUNTED_MAX", 2 * FEW)
 
 
 def traded(count, seed=1):
@@ -230,17 +230,18 @@ def test_what_was_told_without_a_past_is_told_again_with_it():
     assert wrong(told, bars, bars[600].start_us) == {}
 
 
-def test_the_first_bars_read_may_have_been_revised_since_the_database_s_version():
+@pytest.mark.parametrize("missing", [False, True])
+def test_the_first_bars_read_may_have_come_late_and_not_be_stored(missing):
     bars = traded(700)
-    revision = revised(bars[560])
-    store = LaggingStore(bars[:639])
+    late = bars[560] if missing else revised(bars[560])
+    store = LaggingStore(without(bars[:639], *([late] if missing else [])))
     indicators = live()
-    arriving = [revision, *bars[600:640]]
+    arriving = [late, *bars[600:640]]
     indicators.begin_cold(arriving)
     told = indicators.take(arriving)
     told += recalled(indicators, store)
     told += [one for bar in bars[640:] for one in indicators.take([bar])]
-    assert wrong(told, [*bars[:560], revision, *bars[561:]], revision.start_us) == {}
+    assert wrong(told, [*bars[:560], late, *bars[561:]], late.start_us) == {}
 
 
 def test_a_past_that_does_not_reach_back_to_the_first_one_told_begins_where_it_can():
@@ -270,8 +271,8 @@ def test_a_database_that_lacks_a_bar_received_long_ago_is_behind():
     store = LaggingStore(bars[:620])
     told += recalled(restarted(indicators), store)
     indicators = live()
-    late = [revised(bars[500]), *arriving]
-    assert not indicators.warm(Past(bars[:570], complete=True), late, now_us)  # it has that one, but not the others
+    with_old = [revised(bars[500]), *arriving]
+    assert not indicators.warm(Past(bars[:570], complete=True), with_old, now_us)  # it has that one, but not the others
     assert indicators.warm(Past(bars[:620], complete=True), arriving, now_us)
     assert indicators.warm(Past(bars[:600], complete=True), arriving, RECEIVED_US + 5_000_000)  # not long ago
     assert wrong(told, bars[:620], bars[600].start_us) == {}
