@@ -15,7 +15,7 @@ from pyspark.errors import StreamingQueryException
 from indicator_cases import DEFAULT, MINUTE_US, RELATIVE, deviations, expected, price_bar, recorded, utc_days, walk
 from marketstream.analytics.sessions import Session
 from marketstream.bootstrap import BarArchive
-from marketstream.contracts.messages import decode_indicators, encode
+from marketstream.contracts.messages import decode_bar, decode_indicators, encode
 from marketstream.domain.errors import StoreUnavailableError
 from marketstream.domain.interval import Interval
 from marketstream.settings import PostgresSettings
@@ -49,6 +49,23 @@ class Away:
         reader = InMemoryMarketReader()
         reader.available = False
         return reader
+
+
+@dataclass(frozen=True)
+class Growing:
+    """Past bars as far as a file has them now."""
+
+    path: Path
+
+    def __call__(self):
+        return self
+
+    def bars(self, *key, **bounds):
+        bars = map(decode_bar, self.path.read_bytes().splitlines())
+        return InMemoryMarketReader(bars=bars).bars(*key, **bounds)
+
+    def write(self, bars):
+        self.path.write_bytes(b"\n".join(map(encode, bars)))
 
 
 class Stream:
@@ -203,7 +220,7 @@ def test_recorded_bitcoin(spark, tmp_path):
 def test_history_warms_what_is_new_and_previews_equal_finals(spark, tmp_path):
     bars = walk(600, seed=4)
     made = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in bars]
-    recipe = replace(RECIPE, history=Recorded(tuple(made[:590])))
+    recipe = replace(RECIPE, history=Recorded(tuple(made)))
     opened = [replace(bar, final=False) for bar in made[590:]]
     stream = Stream(spark, tmp_path / "warm", recipe).run(opened, made[590:])
     previews = {one.start_us: one.values for one in stream.told if not one.final}
@@ -225,6 +242,27 @@ def test_a_bar_revised_long_after_it_closed_is_counted_anew_from_the_database(sp
     assert not any(observed["technical_indicators"].stale for observed in stream.observed)
 
 
+def test_a_void_bar_that_waits_alone_and_a_revision_before_it(spark, tmp_path):
+    bars = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(640, seed=8)]
+    revision = replace(bars[615], trade_count=2, revision=1, close=bars[615].high)
+    void = replace(bars[629], trade_count=0, cancelled=1, volume=0.0, revision=1)
+    final = [*bars[:615], revision, *bars[616:629], *bars[630:]]
+    recipe = replace(RECIPE, history=Recorded(tuple(bars)))
+    stream = Stream(spark, tmp_path / "void", recipe).run(bars[600:630], [void, revision], bars[630:])
+    assert_equal_to_oracle(stream.kept | cold_part(bars[:600]), final, utc_days(final))
+
+
+def test_a_database_that_is_behind_at_the_start_is_asked_again_and_all_is_told_anew(spark, tmp_path):
+    bars = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(640, seed=7)]
+    recipe = replace(RECIPE, history=Growing(tmp_path / "stored"))
+    recipe.history.write(bars[:580])  # and what comes begins with the 600th
+    stream = Stream(spark, tmp_path / "behind", recipe).run(bars[600:620])
+    assert not any({"ema_12", "rsi_14", "atr_14"} & one.values.keys() for one in stream.told)
+    recipe.history.write(bars)
+    stream.run(bars[620:])
+    assert_equal_to_oracle(stream.kept | cold_part(bars[:600]), bars, utc_days(bars))
+
+
 def cold_part(bars):
     """The first bars' indicators, which are not what is tested."""
     from marketstream.analytics.live import LiveIndicators
@@ -241,6 +279,7 @@ def test_without_the_database_values_are_absent_until_there_are_enough_bars(spar
     stream = Stream(spark, tmp_path / "cold", replace(RECIPE, history=history)).run(walk(25))
     told = sorted(stream.told, key=lambda one: one.start_us)
     assert ["sma_20" in one.values for one in told] == [False] * 19 + [True] * 6
+    assert not any({"ema_12", "rsi_14", "atr_14"} & one.values.keys() for one in told)  # they would go on from any past
 
 
 def test_what_is_no_bar_of_its_key_is_counted_and_left_out(spark, tmp_path):

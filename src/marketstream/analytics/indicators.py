@@ -89,6 +89,17 @@ class IndicatorCalculator:
         self._newest = bar.version
         return values
 
+    def drop_newest(self) -> None:
+        """Takes the newest closed bar back, as if it had never been; another one has to close before the next such.
+
+        Raises:
+            ValueError: None has closed since the last one was taken back: what was before is not known.
+        """
+        if self._newest is None:
+            raise ValueError("the bar before the newest can't be taken back")
+        self._history.drop_newest()
+        self._after, self._newest = self._before, None
+
     def warm(self, bars: Iterable[Bar], *, complete_since_us: int | None = None) -> None:
         """Closes past bars, the oldest first, and leaves provisional ones out.
 

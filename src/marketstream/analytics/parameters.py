@@ -75,6 +75,12 @@ class IndicatorParameters:
         )
 
     @property
+    def seeded(self) -> frozenset[str]:
+        """Names of the values that go on from the very first bar: other ones where it is not known, and not absent."""
+        averages = (*(f"ema_{period}" for period in self.ema), f"rsi_{self.rsi}", f"atr_{self.atr}")
+        return frozenset((*averages, "macd", "macd_signal", "macd_histogram"))
+
+    @property
     def history_bars(self) -> int:
         """How many past bars to warm with so that a restart is not seen in any value to 1e-9.
 

@@ -39,7 +39,8 @@ class QueryShape:
         intervals: Names of the bar intervals.
         source_partitions: Partitions of the source topic.
         shuffle_partitions: Partitions of the state.
-        source: Identity of the source topic, or topics; one created anew has other offsets.
+        source: Identity of the source topic; one created anew has other offsets. Of several, with spaces between, the
+            first is common to all intervals and the others are theirs, in the same order.
         parameters: Whatever else the state depends on.
     """
 
@@ -247,7 +248,7 @@ class CheckpointStore:
                     shutil.rmtree(old)
 
     def _start_after(self, earlier: Pointer | None, shape: QueryShape | None) -> Mapping[str, str]:
-        if earlier is None or shape is None or earlier.shape.source != shape.source:
+        if earlier is None or shape is None or not _same_topics(earlier.shape, shape):
             return self.first_start()
         commit = last_commit(self.folder / earlier.folder)
         # One that never got anywhere has a start of its own, which still holds.
@@ -262,6 +263,17 @@ def start_in_words(source_options: Mapping[str, str]) -> str:
     """Where a query with these source options begins to read."""
     start = source_options.get("startingTimestamp")
     return f"reading what was received since {_iso(int(start))}" if start else "reading from the beginning"
+
+
+def _same_topics(earlier: QueryShape, wanted: QueryShape) -> bool:
+    """Whether the topics that both read are the same ones, and none was created anew."""
+    before, now = _topics(earlier), _topics(wanted)
+    return all(before[name] == now[name] for name in before.keys() & now.keys())
+
+
+def _topics(shape: QueryShape) -> dict[str, str]:
+    """Identities of the source topics, by interval; of the one for all by an empty name."""
+    return dict(zip(("", *shape.intervals), shape.source.split(" "), strict=False))
 
 
 def _iso(time_ms: int) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from functools import cache
 from typing import Protocol
 
-from marketstream.analytics.live import Past
+from marketstream.analytics.past import Past
 from marketstream.analytics.sessions import Sessions
 from marketstream.domain.errors import StoreError
 from marketstream.domain.interval import Interval

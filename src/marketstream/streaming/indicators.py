@@ -10,13 +10,13 @@ from datetime import timedelta
 from functools import cache
 from typing import Any
 
-import orjson
 from pyspark.sql import Column, DataFrame, Row
 from pyspark.sql import functions as F  # noqa: N812  # Spark's own convention
 from pyspark.sql.streaming.stateful_processor import StatefulProcessor, StatefulProcessorHandle
 
 from marketstream.analytics.indicator_state import IndicatorStateError
 from marketstream.analytics.live import LiveIndicators
+from marketstream.analytics.live_state import LiveState
 from marketstream.analytics.parameters import IndicatorParameters
 from marketstream.analytics.sessions import MarketSessions
 from marketstream.contracts.messages import decode_bar, encode
@@ -27,9 +27,9 @@ from marketstream.domain.market import Bar
 from marketstream.streaming.history import BarHistory, HistorySource, worker_history
 
 # Raise it whenever the grouping or the state changes: checkpoints made for another version are not resumed.
-TRANSFORM_VERSION = 2
+TRANSFORM_VERSION = 3
 
-_STATE_SCHEMA = "closed binary, waiting binary, warm boolean"
+_STATE_SCHEMA = "closed binary, rest binary"
 _OUTPUT_SCHEMA = "key string, value binary, told int, stale int, undecodable int"
 _STATE_MS = int(timedelta(days=30).total_seconds() * 1_000)  # a symbol that is silent for so long is forgotten
 
@@ -95,12 +95,11 @@ class IndicatorProcessor(StatefulProcessor):
         interval, _, symbol = key[0].partition(" ")
         bars, undecodable = _decode(rows, symbol, interval)
         if bars:
-            live, warm = self._restored(symbol)
-            warm = warm or self._warmed(live, Interval.parse(interval), bars)
+            live = self._restored(symbol) or self._begun(symbol, Interval.parse(interval), bars)
             told = live.take(bars)
-            if live.revised:
-                told += self._recalled(live, symbol, Interval.parse(interval))
-            self._state.update((live.closed, orjson.dumps([*live.revised, *live.waiting]), warm))
+            told += self._recalled(live, symbol, Interval.parse(interval))
+            state = live.state()
+            self._state.update((state.closed, state.pack()))
             yield from (Row(key=symbol, value=encode(one), told=0, stale=0, undecodable=0) for one in told)
             yield Row(key=symbol, value=None, told=len(told), stale=live.stale, undecodable=undecodable)
         elif undecodable:
@@ -109,39 +108,43 @@ class IndicatorProcessor(StatefulProcessor):
     def close(self) -> None:
         """Nothing is open: what outlives a batch belongs to the worker's process."""
 
-    def _restored(self, symbol: str) -> tuple[LiveIndicators, bool]:
-        """The indicators as the last batch left them, and whether they have their history."""
-        recipe = self._recipe
-        live = LiveIndicators(recipe.parameters, _sessions().of(symbol), recipe.lateness_us)
+    def _restored(self, symbol: str) -> LiveIndicators | None:
+        """The indicators as the last batch left them; None if there were none, or of other parameters."""
         state = self._state.get()
         if state is None:
-            return live, recipe.history is None
-        closed, waiting, warm = state
+            return None
+        closed, packed = state
+        live = self._live(symbol)
         try:
-            live.restore(closed and bytes(closed), [Bar(**fields) for fields in orjson.loads(waiting)])
-        except IndicatorStateError:  # of other parameters: nothing of it is of use
-            return live, recipe.history is None
-        return live, warm
+            live.restore(LiveState.unpack(closed and bytes(closed), bytes(packed)))
+        except IndicatorStateError:
+            return None
+        return live
 
-    def _warmed(self, live: LiveIndicators, interval: Interval, bars: list[Bar]) -> bool:
-        """Takes the history in, if it can be had now."""
-        if self._recipe.history is None:
-            return True
-        # Up to the newest: the oldest may be one that was revised long after, with others between that do not come.
-        starts = [bar.start_us for bar in (*live.waiting, *bars)]
-        past = self._past(self._recipe.history).before(
-            bars[0].symbol, interval, max(starts), _sessions().of(bars[0].symbol), min(starts)
-        )
-        return past is not None and live.warm(past.bars, bars)
+    def _begun(self, symbol: str, interval: Interval, bars: list[Bar]) -> LiveIndicators:
+        """Indicators that go on from the history, if it can be had now."""
+        live = self._live(symbol)
+        if self._recipe.history is not None:
+            # With the newest: the oldest may be one that was revised long after, with others between that do not come.
+            starts = [bar.start_us for bar in bars]
+            history, sessions = self._past(self._recipe.history), _sessions().of(symbol)
+            past = history.before(symbol, interval, max(starts) + 1, sessions, min(starts))
+            if past is None or not live.warm(past, bars, time.time_ns() // 1_000):
+                live.begin_cold(bars)
+        return live
+
+    def _live(self, symbol: str) -> LiveIndicators:
+        return LiveIndicators(self._recipe.parameters, _sessions().of(symbol), self._recipe.lateness_us)
 
     def _recalled(self, live: LiveIndicators, symbol: str, interval: Interval) -> list[Indicators]:
-        """Counts anew from the earliest bar that was revised after it closed for good, if history can be had now."""
+        """Counts anew, where something is due, if history can be had now."""
+        if live.recalls is None:
+            return []
         if self._recipe.history is None:
             live.give_up()
             return []
-        history = self._past(self._recipe.history)
-        first_us, since_us = live.waiting[0].start_us, live.revised[0].start_us
-        past = history.before(symbol, interval, first_us, _sessions().of(symbol), since_us)
+        history, (since_us, end_us) = self._past(self._recipe.history), live.recalls
+        past = history.before(symbol, interval, end_us, _sessions().of(symbol), since_us)
         if past is None:
             return []
         began = time.monotonic()

@@ -162,7 +162,7 @@ def test_a_killed_job_says_the_same_with_its_checkpoint_and_without(job: Job, ch
     symbol, log = f"W{uuid.uuid4().hex[:6].upper()}USDT", Log()
     bars = series(symbol, PAST_BARS + BARS_BEFORE + BARS_AFTER)
     before, after = bars[PAST_BARS:-BARS_AFTER], bars[-BARS_AFTER:]
-    store(job._settings, bars[:PAST_BARS], log)
+    store(job._settings, bars[:-BARS_AFTER], log)  # what is put out is stored: the database is not behind
     job.start()
     # One by another way shows that the query has chosen where to begin; what comes now it reads, however old.
     first = [replace(bars[0], symbol=f"X{symbol}", provider="p", vwap=None, trade_count=0)]
@@ -170,8 +170,8 @@ def test_a_killed_job_says_the_same_with_its_checkpoint_and_without(job: Job, ch
     job.wait_for(first)
     job.publish(as_streamed(before), age_ms=LONG_AGO_MS)
     job.wait_for(before)
-    store(job._settings, before, log)
     job.kill()
+    store(job._settings, after, log)
     if checkpoint == "lost":
         shutil.rmtree(job.folder / "data" / "checkpoints")
     job.publish(as_streamed(after[: BARS_AFTER // 2]))

@@ -230,3 +230,24 @@ def test_a_state_is_small_and_the_same_everywhere() -> None:
     short = calculator()
     short.warm(FOUR[:1])
     assert short.state()[9:17] == (1).to_bytes(8, "little")
+
+
+def test_the_newest_bar_taken_back_is_as_if_it_had_never_been():
+    bars = walk(300)
+    one, other = calculator(DEFAULT), calculator(DEFAULT)
+    one.warm(bars[:250])
+    one.drop_newest()
+    other.warm(bars[:249])
+    assert one.preview(bars[250]) == other.preview(bars[250])
+    assert [one.close(bar) for bar in bars[250:]] == [other.close(bar) for bar in bars[250:]]
+    assert one.state() == other.state()
+
+
+def test_only_one_bar_can_be_taken_back():
+    one = calculator(DEFAULT)
+    with pytest.raises(ValueError, match="taken back"):
+        one.drop_newest()
+    one.warm(walk(3))
+    one.drop_newest()
+    with pytest.raises(ValueError, match="taken back"):
+        one.drop_newest()

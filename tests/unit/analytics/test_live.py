@@ -6,19 +6,17 @@ from dataclasses import replace
 import pytest
 
 from indicator_cases import DEFAULT, MINUTE_US, price_bar, walk
+from live_cases import NOW_US, last_words, live, restarted
+from marketstream.analytics import late
 from marketstream.analytics.indicator_state import IndicatorStateError
 from marketstream.analytics.indicators import IndicatorCalculator
-from marketstream.analytics.live import REVISED_MAX, WAITING_MAX, LiveIndicators, Past
+from marketstream.analytics.live import WAITING_MAX
 from marketstream.analytics.parameters import IndicatorParameters
+from marketstream.analytics.past import Past
 from marketstream.analytics.sessions import UtcDays
 from marketstream.domain.market import Bar
 
-LATENESS_US = 10_000_000
 SHORT = IndicatorParameters(sma=(2,), ema=(3,))
-
-
-def live(parameters=DEFAULT, lateness_us=LATENESS_US):
-    return LiveIndicators(parameters, UtcDays(), lateness_us)
 
 
 def versions_of(bars, seed=1):
@@ -33,15 +31,6 @@ def versions_of(bars, seed=1):
             messages.append((number, replace(part, final=False, trade_count=trades)))
         messages.append((number + chance.choice((0.5, 1.5)), final))
     return [message for _, message in sorted(messages, key=lambda one: one[0])]
-
-
-def last_words(told):
-    """What a store that never goes backwards keeps."""
-    kept = {}
-    for one in told:
-        if one.start_us not in kept or one.version >= kept[one.start_us].version:
-            kept[one.start_us] = one
-    return kept
 
 
 def by_calculator(bars):
@@ -61,9 +50,7 @@ def test_pieces_and_restarts_change_nothing(pieces):
     indicators, told = live(), []
     for piece in in_pieces(messages, pieces, seed=pieces):
         told += indicators.take(piece)
-        closed, waiting = indicators.closed, indicators.waiting
-        indicators = live()
-        indicators.restore(closed, waiting)
+        indicators = restarted(indicators)
     kept = last_words(told)
     assert {start_us: one.values for start_us, one in kept.items()} == by_calculator(bars)
     assert all(one.final for one in kept.values())
@@ -164,23 +151,20 @@ def test_without_finals_the_bars_that_wait_are_bounded_and_the_values_right():
     assert indicators.revised == [bars[0]]
 
 
-def test_history_comes_before_all_that_waits():
-    bars = walk(400)
+def test_history_comes_before_what_was_told_without_it():
+    bars = walk(700)
     indicators = live()
-    cold = indicators.take([replace(bars[300], final=False)])
+    indicators.begin_cold([replace(bars[600], final=False)])
+    cold = indicators.take([replace(bars[600], final=False)])
     assert "sma_20" not in cold[0].values
-    assert indicators.warm([*bars[:301], replace(bars[301], final=False)])
-    assert last_words(indicators.take(bars[300:]))[bars[-1].start_us].values == by_calculator(bars)[bars[-1].start_us]
-
-
-def test_history_that_lacks_what_has_closed_is_refused():
-    bars = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(60)]
-    indicators = live()
-    indicators.take(bars[50:])
-    assert not indicators.warm(bars[:50])
-    assert not indicators.warm([])
-    assert indicators.warm(bars[:59])
-    assert indicators.take([bars[59]])[0].values == by_calculator(bars)[bars[59].start_us]
+    assert indicators.recalls == (bars[600].start_us, bars[600].start_us + 1)
+    assert indicators.recall(Past([*bars[:600], replace(bars[600], final=False)], complete=True)) != []
+    assert indicators.recalls is None
+    told = last_words(indicators.take(bars[600:]))
+    right = by_calculator(bars)
+    assert {start_us: one.values for start_us, one in told.items()} == {
+        bar.start_us: right[bar.start_us] for bar in bars[600:]
+    }
 
 
 @pytest.mark.parametrize("pieces", [1, 5, 60])
@@ -204,9 +188,7 @@ def test_bars_revised_long_after_they_closed_change_all_after_them(pieces):
             first_us = indicators.waiting[0].start_us
             past = Past([stored[start] for start in sorted(stored) if start < first_us], complete=True)
             told += indicators.recall(past)
-        closed, kept = indicators.closed, [*indicators.revised, *indicators.waiting]
-        indicators = live()
-        indicators.restore(closed, kept)
+        indicators = restarted(indicators)
     assert indicators.revised == []
     final = [revised.get(at, bar) for at, bar in enumerate(bars)]
     kept = last_words(told)
@@ -237,18 +219,19 @@ def test_a_revised_bar_waits_for_a_history_that_knows_all_that_has_closed():
 
 def test_a_revised_bar_that_the_history_does_not_reach_back_for_is_left_out():
     indicators, bars = closed_and_revised()
-    before = indicators.closed
+    before = indicators.state().closed
     assert indicators.recall(Past(bars[650 - DEFAULT.history_bars + 1 : 699], complete=False)) == []
-    assert (indicators.revised, indicators.stale, indicators.closed) == ([], 1, before)
+    assert (indicators.revised, indicators.stale, indicators.state().closed) == ([], 1, before)
 
 
-def test_many_revised_bars_are_bounded_and_all_of_history_counts():
+def test_many_revised_bars_are_bounded_and_all_of_history_counts(monkeypatch):
+    monkeypatch.setattr(late, "REVISED_MAX", 64)
     bars = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(400)]
     again = [replace(bar, trade_count=2, revision=1, close=bar.low) for bar in bars[:300]]
     indicators = live()
     indicators.take(bars)
     indicators.take(again)
-    assert indicators.revised == again[:REVISED_MAX]
+    assert indicators.revised == again[:64]
     told = indicators.recall(Past([*again, *bars[300:399]], complete=True))
     assert {one.start_us: one.values for one in told} == by_calculator([*again, *bars[300:]])
 
@@ -258,7 +241,7 @@ def test_history_fills_the_hole_between_a_bar_of_long_ago_and_those_of_now():
     revision = replace(bars[600], trade_count=2, revision=1, close=bars[600].high)
     arriving = [revision, *bars[690:]]
     indicators = live()
-    assert indicators.warm(bars[:699], arriving)
+    assert indicators.warm(Past(bars, complete=True), arriving, NOW_US)
     told = indicators.take(arriving)
     right = by_calculator([*bars[:600], revision, *bars[601:]])
     assert {one.start_us: one.values for one in told} == {bar.start_us: right[bar.start_us] for bar in bars[600:]}
@@ -267,26 +250,28 @@ def test_history_fills_the_hole_between_a_bar_of_long_ago_and_those_of_now():
 def test_a_past_bar_that_was_never_final_counts_as_it_stands():
     bars = walk(100)
     indicators = live()
-    assert indicators.warm([*bars[:50], replace(bars[50], final=False), *bars[51:99]])
+    past = Past([*bars[:50], replace(bars[50], final=False), *bars[51:]], complete=True)
+    assert indicators.warm(past, [bars[99]], NOW_US)
     assert indicators.take([bars[99]])[0].values == by_calculator(bars)[bars[99].start_us]
 
 
 def test_no_history_is_an_answer_for_a_new_symbol():
-    assert live().warm([])
+    bar = price_bar(0, 10.0)
+    assert live().warm(Past([], complete=True), [bar], bar.last_received_time_us + 1_000_000)
 
 
 def test_a_state_of_other_parameters_is_refused():
     indicators = live()
     indicators.take([replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(5)])
     with pytest.raises(IndicatorStateError):
-        live(SHORT).restore(indicators.closed, indicators.waiting)
+        live(SHORT).restore(indicators.state())
 
 
 def test_the_state_stays_small():
     indicators = live()
     for bar in walk(500):
         indicators.take([replace(bar, last_event_time_us=bar.end_us - 1)])
-    assert len(indicators.closed or b"") < 3_000
+    assert len(indicators.state().closed or b"") < 3_000
     assert all(isinstance(bar, Bar) for bar in indicators.waiting)
 
 

@@ -86,6 +86,21 @@ def test_a_topic_created_anew_is_read_from_its_oldest_tick(store):
     assert store.open(replace(SHAPE, source="topic-b")).source_options == {"startingOffsets": "earliest"}
 
 
+def test_a_topic_more_or_fewer_changes_nothing_for_the_others(store):
+    shape = replace(SHAPE, source="all one five")
+    commit(store.open(shape), 0, at_seconds=1_700_000_000)
+    start = store.after_reset(from_oldest=False)
+    assert "startingTimestamp" in start
+    hour = {"intervals": ("1min", "1h", "5min"), "source": "all one hour five"}
+    fewer = {"intervals": ("5min",), "source": "all five"}
+    for other in (hour, fewer, {"intervals": ("1h",), "source": "all hour"}):
+        assert store.choose(replace(shape, **other)).source_options == start
+    for anew in ("new one hour five", "all new hour five", "all one hour new"):
+        assert store.choose(replace(shape, **(hour | {"source": anew}))).source_options == {
+            "startingOffsets": "earliest"
+        }
+
+
 def test_rotation_replaces_the_current_one(store):
     first = store.open(SHAPE)
     commit(first, 0, at_seconds=1_700_000_000)

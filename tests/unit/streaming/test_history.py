@@ -1,7 +1,7 @@
 import pytest
 
 from indicator_cases import MINUTE_US, price_bar
-from marketstream.analytics.live import Past
+from marketstream.analytics.past import Past
 from marketstream.analytics.sessions import UtcDays
 from marketstream.domain.interval import Interval
 from marketstream.streaming.history import BarHistory
