@@ -12,7 +12,8 @@ from closing import SECOND_US, START_US, bars_of, in_time, provisional, trade
 from marketstream.contracts.messages import decode_bar, encode
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
-from marketstream.streaming.closing import BarCloser, ClosingRules
+from marketstream.streaming.closing import BarCloser
+from marketstream.streaming.closing_rules import ClosingRules
 from marketstream.streaming.closing_state import Closed, Symbol
 
 LATENESS_SECONDS = 4

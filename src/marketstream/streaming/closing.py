@@ -7,51 +7,19 @@ all (a trade in time after an idle close, one that was fetched, one taken out) m
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import orjson
 
 from marketstream.contracts.messages import decode_bar
-from marketstream.domain.conditions import CONSOLIDATED, TradeRules
-from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
+from marketstream.streaming.closing_rules import ClosedBars, ClosingRules
 from marketstream.streaming.closing_state import NEVER_US, BarKey, Closed, OpenBar, Seen, Series, Symbol
 
 Cause = Literal["event_time", "idle"]
 
-# The last rows of a bar and the row that shows its end may be read in either order, some milliseconds apart.
-SETTLE_SECONDS = 0.15
 # A feed this much behind the wall clock is no delayed feed but a recording.
 _RECORDING_US = 3_600_000_000
-
-
-class ClosedBars(Protocol):
-    """Remembers which bars are final."""
-
-    def get(self, key: BarKey) -> Closed | None:
-        """The bar's newest final, where it has one."""
-
-    def put(self, key: BarKey, closed: Closed) -> None:
-        """Replaces it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClosingRules:
-    """How long is waited.
-
-    Attributes:
-        lateness_seconds: A trade further behind its symbol's newest does not come by the stream.
-        grace_seconds: How much longer a silent symbol is waited for, and a final bar that changes.
-        settle_seconds: How long a bar whose time has passed is held for rows already under way.
-        longest: The longest interval: the likeliest to have a bar that shows a trade.
-        trades: Which trades update the last price.
-    """
-
-    lateness_seconds: float
-    grace_seconds: float
-    settle_seconds: float = SETTLE_SECONDS
-    longest: Interval = Interval.parse("15min")  # noqa: RUF009  # immutable
-    trades: TradeRules = CONSOLIDATED
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +57,7 @@ class BarCloser:
         try:
             state = self._state(symbol, now)
             state.arrived_at = now
+            state.trade_told(fields["event_time_us"], fields["received_time_us"])
             if self._shown(symbol, state, fields) and fields["received_time_us"] > state.ticks_received_us:
                 state.ticks_received_us = fields["received_time_us"]
                 state.changed = True
@@ -182,7 +151,7 @@ class BarCloser:
                 continue
             # While a recording plays, the clock of its day is what its other symbols show.
             plays = recording and active_us >= symbol.newest_us
-            ended_us = min(now_us, active_us - self._lateness_us) if plays else now_us
+            ended_us = min(now_us, active_us - self._lateness_us) if plays else now_us - _delay_us(symbol)
             for interval, series in symbol.series.items():
                 for start_us in sorted(start for start, bar in series.open.items() if bar.end_us <= ended_us):
                     finals += self._close((name, interval, start_us), series, "idle")
@@ -292,3 +261,8 @@ class BarCloser:
         series.next_due_us = min((due for due in dues_us if due > series.newest_us), default=NEVER_US)
         if all(due > series.newest_us for due in dues_us):
             del self._ripe[symbol, interval]
+
+
+def _delay_us(symbol: Symbol) -> int:
+    """How far a delayed feed is behind the wall clock; a recording, which is further behind, is not delayed."""
+    return symbol.delay_us if 0 < symbol.delay_us < _RECORDING_US else 0

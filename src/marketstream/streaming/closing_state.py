@@ -87,6 +87,8 @@ class Symbol:
         newest_us: Event time of the newest trade in its bars.
         priced: Starts of the longest interval's windows in which a trade updates the last price, the latest read last.
         unpriced_us: Event time of the newest trade that doesn't, whether or not it is in a bar; 0 for none.
+        traded_us: Event time of the newest trade on `tick_data`.
+        delay_us: How much later than that it was received.
         changed: Whether any of this has changed since it was last saved.
     """
 
@@ -94,10 +96,12 @@ class Symbol:
         "arrived_at",
         "bars_received_us",
         "changed",
+        "delay_us",
         "newest_us",
         "priced",
         "series",
         "ticks_received_us",
+        "traded_us",
         "unpriced_us",
     )
 
@@ -109,12 +113,20 @@ class Symbol:
         self.newest_us = 0
         self.priced: deque[int] = deque(maxlen=_PRICED_KEPT)
         self.unpriced_us = 0
+        self.traded_us = 0
+        self.delay_us = 0
         self.changed = False
 
     @property
     def complete(self) -> bool:
         """Whether every trade on `tick_data` that a bar must show is in the bars."""
         return self.bars_received_us >= self.ticks_received_us
+
+    def trade_told(self, event_us: int, received_us: int) -> None:
+        """Takes the times of a trade on `tick_data`."""
+        if event_us > self.traded_us:
+            self.traded_us, self.delay_us = event_us, received_us - event_us
+            self.changed = True
 
     def dump(self) -> bytes:
         """As JSON, without what only this process's clock knows."""
@@ -134,6 +146,8 @@ class Symbol:
                 "bars_received_us": self.bars_received_us,
                 "priced": list(self.priced),
                 "unpriced_us": self.unpriced_us,
+                "traded_us": self.traded_us,
+                "delay_us": self.delay_us,
                 "series": series,
             }
         )
@@ -150,8 +164,9 @@ class Symbol:
         symbol = cls(now)
         symbol.ticks_received_us = fields["ticks_received_us"]
         symbol.bars_received_us = fields["bars_received_us"]
-        symbol.priced.extend(fields.get("priced", ()))  # a file of an earlier version lacks these two
+        symbol.priced.extend(fields.get("priced", ()))  # a file of an earlier version lacks these four
         symbol.unpriced_us = fields.get("unpriced_us", 0)
+        symbol.traded_us, symbol.delay_us = fields.get("traded_us", 0), fields.get("delay_us", 0)
         for interval, dumped_series in fields["series"].items():
             series = symbol.series[interval] = Series()
             series.newest_us = dumped_series["newest_us"]

@@ -9,7 +9,8 @@ from closing import SECOND_US, START_US, provisional, trade
 from marketstream.contracts.messages import encode
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
-from marketstream.streaming.closing import BarCloser, ClosingRules
+from marketstream.streaming.closing import BarCloser
+from marketstream.streaming.closing_rules import ClosingRules
 from marketstream.streaming.closing_state import Closed, Symbol
 
 MINUTE = Interval.parse("1min")
@@ -17,6 +18,7 @@ QUARTER = Interval.parse("15min")
 LATENESS, GRACE, SETTLE = 10.0, 1.0, 0.1
 RULES = ClosingRules(LATENESS, GRACE, SETTLE)
 SOON = 0.01
+TRANSIT_US = 20_000  # how much later a trade is received than it happens, as `trade` has it
 LIVE_US = START_US + 90 * SECOND_US  # the wall clock while the first minute's end is 30 s past
 
 
@@ -38,10 +40,13 @@ class Street:
         self.now = 1_000.0
         self.trades: dict[str, list[Tick]] = {}
 
-    def trade(self, second: float, symbol: str = "IBM", *, reaches_spark: bool = True) -> None:
+    def trade(
+        self, second: float, symbol: str = "IBM", *, reaches_spark: bool = True, delay_us: int = TRANSIT_US
+    ) -> None:
         """A trade so many seconds after the start, and its bars."""
         own = self.trades.setdefault(symbol, [])
-        own.append(trade(symbol, START_US + round(second * SECOND_US), len(own)))
+        at_us = START_US + round(second * SECOND_US)
+        own.append(trade(symbol, at_us, len(own), received_us=at_us + delay_us))
         self.closer.take_tick(symbol, encode(own[-1]), self.now)
         if reaches_spark:
             self.publish(symbol)
@@ -148,7 +153,7 @@ def test_a_bar_is_not_idle_before_its_end_by_the_wall_clock() -> None:
     street = Street(MINUTE, QUARTER)
     street.trade(5)
     assert said(street.idle(LATENESS + GRACE + SOON)) == [("IBM", "1min", 0, 1, 0)]
-    later_us = START_US + 900 * SECOND_US
+    later_us = START_US + 900 * SECOND_US + TRANSIT_US
     assert street.idle(SOON, later_us - 1) == []
     assert said(street.idle(SOON, later_us)) == [("IBM", "15min", 0, 1, 0)]
 
@@ -159,6 +164,31 @@ def test_beside_a_delayed_feed_the_wall_clock_counts() -> None:
     street.now += LATENESS + GRACE
     street.trade(20, "BAC")
     assert said(street.idle(SOON)) == [("IBM", "1min", 0, 1, 0)]
+
+
+def test_a_delayed_feed_s_bar_is_not_idle_before_its_end_by_the_feed_s_own_clock() -> None:
+    street = Street(MINUTE, QUARTER)
+    delay_us = 900 * SECOND_US
+    street.trade(5, delay_us=delay_us)
+    arrived_us = START_US + 5 * SECOND_US + delay_us
+    assert street.idle(LATENESS + GRACE + SOON, arrived_us + 12 * SECOND_US) == []
+    street.trade(30, delay_us=delay_us)
+    ended_us = START_US + 60 * SECOND_US + delay_us
+    assert street.idle(LATENESS + GRACE + SOON, ended_us - 1) == []
+    assert said(street.idle(SOON, ended_us)) == [("IBM", "1min", 0, 2, 0)]
+    assert said(street.idle(SOON, ended_us + 840 * SECOND_US)) == [("IBM", "15min", 0, 2, 0)]
+    assert street.closer.reopened == 0
+
+
+def test_how_far_a_feed_is_delayed_survives_a_restart() -> None:
+    street = Street(QUARTER)
+    street.trade(5, delay_us=900 * SECOND_US)
+    (state,) = [symbol.dump() for _, symbol in street.closer.changed()]
+    again = Street(QUARTER)
+    again.closer.restore("IBM", Symbol.load(state, again.now))
+    ended_us = START_US + 1_800 * SECOND_US
+    assert again.idle(LATENESS + GRACE + SOON, ended_us - 1) == []
+    assert said(again.idle(SOON, ended_us)) == [("IBM", "15min", 0, 1, 0)]
 
 
 def test_a_recording_that_ends_is_closed_at_once_though_its_day_is_long_past() -> None:
