@@ -84,7 +84,7 @@ class Closer:
         rules = ClosingRules(
             settings.ingest.allowed_lateness_seconds,
             settings.streaming.idle_grace_seconds,
-            longest=max(settings.intervals),
+            intervals=settings.intervals,
             trades=RULES[settings.streaming.trade_conditions],
         )
         self._bars = BarCloser(rules, store)

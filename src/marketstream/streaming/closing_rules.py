@@ -29,12 +29,12 @@ class ClosingRules:
         lateness_seconds: A trade further behind its symbol's newest does not come by the stream.
         grace_seconds: How much longer a silent symbol is waited for, and a final bar that changes.
         settle_seconds: How long a bar whose time has passed is held for rows already under way.
-        longest: The longest interval: the likeliest to have a bar that shows a trade.
+        intervals: All bars' lengths. Of the longest a bar is the likeliest to show a trade.
         trades: Which trades update the last price.
     """
 
     lateness_seconds: float
     grace_seconds: float
     settle_seconds: float = SETTLE_SECONDS
-    longest: Interval = Interval.parse("15min")  # noqa: RUF009  # immutable
+    intervals: tuple[Interval, ...] = tuple(map(Interval.parse, ("1min", "5min", "15min")))
     trades: TradeRules = CONSOLIDATED

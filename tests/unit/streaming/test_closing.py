@@ -35,7 +35,7 @@ class Street:
     def __init__(self, *intervals: Interval) -> None:
         self.intervals = intervals or (MINUTE,)
         self.remembered = Remembered()
-        self.rules = replace(RULES, longest=max(self.intervals))
+        self.rules = replace(RULES, intervals=self.intervals)
         self.closer = BarCloser(self.rules, self.remembered)
         self.now = 1_000.0
         self.trades: dict[str, list[Tick]] = {}
@@ -209,6 +209,89 @@ def test_while_a_recording_plays_its_other_symbols_are_the_clock() -> None:
     assert said(street.idle(SOON, years_later_us)) == [("IBM", "1min", 0, 1, 0)]
     street.trade(910, "BAC")
     assert said(street.idle(SOON, years_later_us)) == [("IBM", "15min", 0, 1, 0)]
+
+
+def test_a_bar_lacks_no_trade_though_the_row_that_shows_its_end_comes_long_before_its_own() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(59.9, reaches_spark=False)  # Spark is restarted
+    first, second = provisional(street.trades["IBM"], MINUTE)
+    street.trade(75)
+    assert street.due() + street.due(60) == []
+    assert street.idle(LATENESS + GRACE + SOON) == []
+    assert street.closer.passed(street.now) == []
+    street.closer.take_bar(encode(first), street.now)
+    assert street.due(60) == []
+    street.closer.take_bar(encode(second), street.now)
+    assert said(street.due() + street.due(SETTLE + SOON)) == [("IBM", "1min", 0, 2, 0)]
+
+
+def test_a_bar_waits_for_its_own_row_though_another_interval_s_shows_the_trade() -> None:
+    street = Street(MINUTE, QUARTER)
+    street.trade(5)
+    street.trade(50, reaches_spark=False)
+    (_, quarter) = provisional(street.trades["IBM"], QUARTER)
+    street.closer.take_bar(encode(quarter), street.now)  # and Spark is killed
+    assert street.idle(60 * LATENESS) == []
+    street.publish()
+    assert said(street.idle(LATENESS + GRACE + SOON)) == [("IBM", "1min", 0, 2, 0)]
+
+
+def test_a_correction_shows_no_other_bar_s_trades() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(6)
+    street.trade(61, reaches_spark=False)
+    bar = provisional(street.trades["IBM"][:2], MINUTE)[-1]
+    newest_us = street.trades["IBM"][-1].received_time_us
+    corrected = replace(bar, trade_count=1, cancelled=1, last_received_time_us=newest_us)
+    street.closer.take_bar(encode(corrected), street.now)
+    assert street.closer.behind_seconds() > 0
+
+
+def test_of_two_trades_received_at_once_a_bar_has_both() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(50, delay_us=TRANSIT_US)
+    street.trade(49, delay_us=SECOND_US + TRANSIT_US, reaches_spark=False)
+    assert len({tick.received_time_us for tick in street.trades["IBM"][1:]}) == 1
+    assert street.idle(60 * LATENESS) == []
+    street.publish()
+    assert said(street.idle(LATENESS + GRACE + SOON)) == [("IBM", "1min", 0, 3, 0)]
+
+
+def test_which_trades_were_there_survives_a_restart() -> None:
+    street = Street(MINUTE)
+    street.trade(5)
+    street.trade(59.9, reaches_spark=False)
+    street.trade(61, reaches_spark=False)
+    (state,) = [symbol.dump() for _, symbol in street.closer.changed()]
+    assert state == Symbol.load(state, 0.0).dump()
+    street.closer = BarCloser(street.rules, street.remembered)
+    street.closer.restore("IBM", Symbol.load(state, street.now))
+    street.trade(135)
+    assert street.due() + street.due(60) == []
+    street.closer.take_bar(encode(provisional(street.trades["IBM"][:2], MINUTE)[-1]), street.now)
+    assert said(street.due() + street.due(SETTLE + SOON)) == [("IBM", "1min", 0, 2, 0)]
+
+
+def test_a_trade_that_spark_has_lost_keeps_a_bar_open_for_ten_minutes_of_it_going_on() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(50, reaches_spark=False)
+    street.trades["IBM"].pop()
+    street.trade(75)
+    assert street.closed() + street.due(3_600) == []
+    street.trade(661)
+    assert said(street.closed()) == [("IBM", "1min", 0, 1, 0), ("IBM", "1min", 60, 1, 0)]
+
+
+def test_what_is_known_of_windows_without_bars_is_bounded() -> None:
+    street = Street()
+    for minute in range(5_000):
+        odd_lot(street, minute * 60, in_bars=False)
+    (state,) = [symbol.dump() for _, symbol in street.closer.changed()]
+    assert len(state) < 2_000
 
 
 def test_a_symbol_is_not_idle_while_spark_has_trades_of_it() -> None:
