@@ -1,7 +1,13 @@
-"""Where a query with a fresh checkpoint begins to read, and which bars that cuts. Pure."""
+"""Where a query with a fresh checkpoint begins to read, and which bars that cuts.
+
+Reads: `<data_dir>/checkpoints/<query>/current.json`. Needs no Spark.
+"""
 
 import time
 from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import orjson
 
 from marketstream.domain.interval import Interval
 
@@ -32,6 +38,18 @@ def added_since(
     still = {name: since for name, since in known.items() if start_us < since + 2 * Interval.parse(name).us}
     added = {name: start_us + _MARGIN_US for name in wanted if name not in earlier}
     return added | {name: still[name] for name in wanted if name in earlier and name in still}
+
+
+def read_since_us(folder: Path) -> int | None:
+    """When what a query's state holds began to be received, µs UTC; None where it is everything, or can't be told.
+
+    Args:
+        folder: `<data_dir>/checkpoints/<query>`.
+    """
+    try:
+        return _start_us(orjson.loads((folder / "current.json").read_bytes())["source_options"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # none yet, on another machine, or damaged, as its query says at its start
 
 
 def since_in_words(since_us: Mapping[str, int]) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from marketstream.domain.errors import StreamingError
+from marketstream.streaming.checkpoint_starts import read_since_us
 from marketstream.streaming.checkpoints import CheckpointStore, QueryShape
 
 SHAPE = QueryShape(
@@ -117,6 +118,17 @@ def test_bars_of_an_added_interval_are_all_made_where_everything_is_read_again(s
     store.reset(from_oldest=True)
     assert store.open(added_shape := replace(SHAPE, intervals=("1min", "1d"))).since_us == {}
     assert store.current().shape == added_shape
+
+
+def test_since_when_the_state_has_everything_is_told_to_others(store, tmp_path):
+    folder = tmp_path / "bars"
+    assert read_since_us(folder) is None
+    commit(store.open(SHAPE), 0, at_seconds=1_700_000_000)
+    assert read_since_us(folder) is None
+    rotated = store.rotate(SHAPE, "state holds 6000000 bars")
+    assert read_since_us(folder) == int(rotated.source_options["startingTimestamp"]) * 1_000
+    (folder / "current.json").write_text("{")
+    assert read_since_us(folder) is None
 
 
 def test_a_pointer_of_an_earlier_version_is_read(store, tmp_path):
