@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from marketstream.producers.dead_letters.reinjection import Reinjector
     from marketstream.producers.memory import TradeMemory
     from marketstream.producers.past_trades import PastTrades
+    from marketstream.producers.whole_bars import WholeBars
     from marketstream.serving.feed_data import FeedData
     from marketstream.serving.market_data import MarketData
     from marketstream.streaming.checkpoint_desk import CheckpointDesk
@@ -30,7 +31,7 @@ def run_producer(settings: Settings) -> None:
     """Provider to `tick_data`."""
     from marketstream.producers.main import run
 
-    run(settings)
+    run(settings, build_whole_bars(settings))
 
 
 def run_closer(settings: Settings) -> None:
@@ -216,19 +217,30 @@ def _history_provider(settings: Settings, request: "BackfillRequest", clock: "Cl
     return create_provider(Feed(request.provider, getattr(own, request.provider), False), own, clock, ignore_state)
 
 
-def check_backfill(settings: Settings, request: "BackfillRequest", *, mixed: bool) -> None:
-    """Refuses a range with trades that bars would count twice.
+def build_whole_bars(settings: Settings) -> "WholeBars":
+    """What tells which bars the bars query can still add to, where its checkpoint is on this machine."""
+    from marketstream.producers.whole_bars import WholeBars
+    from marketstream.streaming.checkpoint_starts import read_since_us
+
+    return WholeBars(partial(read_since_us, settings.data_dir / "checkpoints" / "bars"), max(settings.intervals))
+
+
+def check_backfill(settings: Settings, request: "BackfillRequest", *, mixed: bool, cut_bars: bool) -> None:
+    """Refuses a range with trades that bars would count twice, or of which they would count only the missing ones.
 
     Raises:
         BackfillError: There are some.
         StoreUnavailableError: The database is away.
     """
-    from marketstream.producers.backfill.guards import check_others, check_remembered
+    from marketstream.producers.backfill.guards import check_others, check_remembered, check_whole
     from marketstream.storage.timescale.reader import TimescaleReader
 
     check_remembered(request, build_trade_memory(settings))
+    reader = TimescaleReader(settings.postgres)
     if not mixed:
-        check_others(request, TimescaleReader(settings.postgres))
+        check_others(request, reader)
+    if not cut_bars:
+        check_whole(request, reader, build_whole_bars(settings))
 
 
 def run_api(settings: Settings) -> None:

@@ -159,6 +159,34 @@ def test_rows_that_are_no_tick_are_left_out(spark):
     assert [row.price for row in parse_ticks(frame).collect()] == [10.0]
 
 
+def test_bars_of_an_added_interval_that_began_before_its_trades_were_read_are_left_out(spark):
+    """Read from 00:07 on: of the quarters of an hour one is cut. Minutes have earlier versions and are all made."""
+    since_us = DAY_US + 7 * MINUTE_US
+    live = [tick("LIVE", 10, 1, DAY_US + minute * MINUTE_US, minute) for minute in range(7, 40)]
+    delay_us = 15 * MINUTE_US
+    delayed = [
+        replace(tick("DELAYED", 10, 1, DAY_US + minute * MINUTE_US - delay_us, minute), received_time_us=at_us)
+        for minute in range(7, 40)
+        for at_us in [DAY_US + minute * MINUTE_US]
+    ]
+    played = [
+        replace(tick("PLAYED", 10, 1, minute * MINUTE_US, minute), received_time_us=since_us + 15 * MINUTE_US + minute)
+        for minute in range(30)
+    ]
+    late = [replace(live[0], received_time_us=DAY_US + 600 * MINUTE_US, trade_id="fetched", sequence=99)]
+    frame = spark.createDataFrame([Row(value=bytearray(encode(each))) for each in (*live, *late, *delayed, *played)])
+    cut = make_bars(parse_ticks(frame), INTERVALS, since_us={"15min": since_us})
+    made = cut.collect()
+    quarters = {(row.symbol, (row.start_us - DAY_US) // MINUTE_US) for row in made if row.interval == "15min"}
+    assert {start for symbol, start in quarters if symbol == "LIVE"} == {15, 30}
+    assert {start for symbol, start in quarters if symbol == "DELAYED"} == {0, 15}
+    assert len([symbol for symbol, _ in quarters if symbol == "PLAYED"]) == 2
+    assert len([row for row in made if (row.symbol, row.interval) == ("LIVE", "1min")]) == 33
+    assert cut.columns == make_bars(parse_ticks(frame), INTERVALS).columns
+    # Real-time mode can't run the sort aggregate.
+    assert "SortAggregate" not in cut._jdf.queryExecution().executedPlan().toString()
+
+
 def test_each_message_is_parsed_once(spark):
     frame = spark.createDataFrame([Row(value=bytearray(encode(tick("A", 10, 1, DAY_US, 1))))])
     plan = make_bars(parse_ticks(frame), INTERVALS)._jdf.queryExecution().optimizedPlan().toString()

@@ -16,7 +16,8 @@ from marketstream.domain.interval import Interval
 from marketstream.domain.market import Tick
 from marketstream.producers.validation import TickValidator, Verdict
 from marketstream.streaming.bars import make_bars, parse_ticks, to_messages
-from marketstream.streaming.closing import BarCloser, ClosingRules
+from marketstream.streaming.closing import BarCloser
+from marketstream.streaming.closing_rules import ClosingRules
 from oracle import ALL_INTERVAL_US, differences, expected_bars
 
 pytestmark = pytest.mark.spark

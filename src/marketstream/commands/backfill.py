@@ -4,7 +4,7 @@ import asyncio
 import shlex
 import signal
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.console import Console
@@ -26,6 +26,13 @@ from marketstream.settings import Settings, load_settings
 _STORED_SECONDS = 60.0
 
 
+class _Allowed(NamedTuple):
+    """What is done although it is refused otherwise."""
+
+    mixed: bool
+    cut_bars: bool
+
+
 def register(root: typer.Typer) -> None:
     """Adds the command."""
     root.command()(backfill)
@@ -44,6 +51,9 @@ def backfill(
     mixed: Annotated[
         bool, typer.Option("--mixed", help="Also where another provider's trades are; bars then count both.")
     ] = False,
+    cut_bars: Annotated[
+        bool, typer.Option("--cut-bars", help="Also where bars come out wrong until they are rebuilt.")
+    ] = False,
 ) -> None:
     """Fetches history over a provider's REST API; whatever is there already is left as it is.
 
@@ -55,14 +65,18 @@ def backfill(
     console = Console(stderr=True, highlight=False)
     if request.data == "trades":
         request = _without_the_newest(request, console)
+    allowed = _Allowed(mixed, cut_bars)
     try:
-        outcome, number = _run(settings, request, restart=not resume, mixed=mixed)
+        outcome, number = _run(settings, request, allowed, restart=not resume)
     except MarketstreamError:
-        console.print(_hint(request, mixed=mixed), soft_wrap=True)
+        console.print(_hint(request, allowed), soft_wrap=True)
         raise
     _conclude(settings, request, outcome, console)
+    if cut_bars and request.data == "trades":
+        command = bootstrap.build_whole_bars(settings).rebuild(request.symbols, request.start_us, request.end_us)
+        console.print(f"Make the bars anew: {command}", soft_wrap=True)
     if outcome.stopped:
-        console.print(f"stopped. {_hint(request, mixed=mixed)}", soft_wrap=True)
+        console.print(f"stopped. {_hint(request, allowed)}", soft_wrap=True)
         raise typer.Exit(128 + number)
     if outcome.faults:
         raise typer.Exit(1)
@@ -89,13 +103,13 @@ def _without_the_newest(request: BackfillRequest, console: Console) -> BackfillR
     return replace(request, end_us=latest_us)
 
 
-def _run(settings: Settings, request: BackfillRequest, *, restart: bool, mixed: bool) -> tuple[Outcome, int]:
+def _run(settings: Settings, request: BackfillRequest, allowed: _Allowed, *, restart: bool) -> tuple[Outcome, int]:
     """The outcome, and the signal that stopped it if one did."""
     job = bootstrap.build_backfill(settings, request)
     with job.state.held():
         progress = job.prepare(restart=restart)
         if request.data == "trades":
-            bootstrap.check_backfill(settings, request, mixed=mixed)
+            bootstrap.check_backfill(settings, request, mixed=allowed.mixed, cut_bars=allowed.cut_bars)
         received: list[int] = []
         with made_view(request, progress) as job.listener, asyncio.Runner() as runner:
             outcome = runner.run(_until_stopped(job, progress, received))
@@ -130,11 +144,10 @@ def _conclude(settings: Settings, request: BackfillRequest, outcome: Outcome, co
         console.print("timescale-writer is behind; it stores the rest as it catches up")
 
 
-def _hint(request: BackfillRequest, *, mixed: bool) -> str:
+def _hint(request: BackfillRequest, allowed: _Allowed) -> str:
     words = ["marketstream", "backfill", "--provider", request.provider, "--symbols", ",".join(request.symbols)]
     words += ["--start", str(request.start_us), "--end", str(request.end_us)]
     if request.interval is not None:
         words += ["--data", "bars", "--interval", request.interval.name]
-    if mixed:
-        words.append("--mixed")
+    words += ["--mixed"] * allowed.mixed + ["--cut-bars"] * allowed.cut_bars
     return f"To go on from here: {shlex.join(words)}"

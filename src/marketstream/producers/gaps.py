@@ -17,6 +17,7 @@ from marketstream.ports import Clock, Frame, Provider, Publisher
 from marketstream.producers.continuity import Continuity, Hole
 from marketstream.producers.items import Fetched, Mark
 from marketstream.producers.queue import FrameQueue
+from marketstream.producers.whole_bars import WholeBars
 from marketstream.settings import GapSettings
 
 _LOOK_SECONDS = 0.05
@@ -62,6 +63,11 @@ class GapFiller:
         self._turns = asyncio.Semaphore(settings.concurrency)
         self._opened_us: dict[str, int] = {}
         self._resumed: list[Hole] = []
+        self._bars: WholeBars | None = None
+
+    def warn_of(self, bars: WholeBars) -> None:
+        """Says of gaps from now on which bars come out wrong because the bars query no longer has all of them."""
+        self._bars = bars
 
     def settle(self, gaps: Iterable[FeedGap]) -> None:
         """Takes gaps that were dealt with before a restart: what looks missing because of them is not."""
@@ -198,7 +204,20 @@ class GapFiller:
         metrics.GAP_TRADES.labels(hole.provider, "lost").inc(hole.missing or 0)
         log = _logger.warning if state == "unfillable" else _logger.info
         log("gap", gap=hole.hole_id, state=state, filled=hole.filled, missing=hole.missing, reason=reason)
-        await self._say(hole, state, reason)
+        cut = self._cut(hole)
+        if cut:
+            _logger.warning("bars are cut", gap=hole.hole_id, detail=cut)
+        await self._say(hole, state, "; ".join(filter(None, (reason, cut))))
+
+    def _cut(self, hole: Hole) -> str:
+        """What is to be done about bars that were made of fetched trades alone; empty for nothing."""
+        start_us, end_us = hole.before[0], hole.after[0]
+        # The trade after the gap was received when the gap was found.
+        delay_us = self._opened_us.get(hole.hole_id, self._clock.now_us()) - end_us
+        if self._bars is None or not hole.filled or not self._bars.lack(start_us, delay_us):
+            return ""
+        command = self._bars.rebuild([hole.symbol], start_us, end_us + 1)
+        return f"the bars query began afresh after trades of these bars, which need a rebuild: {command}"
 
     async def _say(self, hole: Hole, state: GapState, detail: str) -> None:
         now_us = self._clock.now_us()

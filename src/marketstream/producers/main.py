@@ -24,6 +24,7 @@ from marketstream.producers.queue import FrameQueue
 from marketstream.producers.recovery import read_gaps, read_published, read_recent_ticks
 from marketstream.producers.service import ProducerService
 from marketstream.producers.validation import TickValidator
+from marketstream.producers.whole_bars import WholeBars
 from marketstream.providers.auto import Feed, resolve_feeds
 from marketstream.providers.registry import create_provider
 from marketstream.providers.states import ignore_state
@@ -34,8 +35,12 @@ _GAPS_BACK_US = 7 * 86_400_000_000
 _logger = get_logger("producer")
 
 
-def run(settings: Settings) -> None:
+def run(settings: Settings, bars: WholeBars) -> None:
     """Runs until SIGTERM or SIGINT, then publishes what has been read and returns.
+
+    Args:
+        settings: The platform's settings.
+        bars: Tells which bars fetched trades may be added to.
 
     Raises:
         BusError: Kafka is away at the start, or refused a message.
@@ -45,7 +50,7 @@ def run(settings: Settings) -> None:
     feeds = resolve_feeds(settings)
     _logger.info("feeds", order=[feed.provider for feed in feeds], bundled=[feed.bundled for feed in feeds])
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(settings, feeds))
+        runner.run(_serve(settings, feeds, bars))
 
 
 def restored_validator(settings: Settings, numbered: frozenset[str]) -> TickValidator:
@@ -129,7 +134,7 @@ def resume_gaps(settings: Settings, service: ProducerService, now_us: int) -> No
     _logger.info("gaps", known=len(gaps), open=len(still_open))
 
 
-async def _serve(settings: Settings, feeds: list[Feed]) -> None:
+async def _serve(settings: Settings, feeds: list[Feed], bars: WholeBars) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -138,6 +143,7 @@ async def _serve(settings: Settings, feeds: list[Feed]) -> None:
     validator = restored_validator(settings, numbered_providers(settings, feeds))
     publisher = KafkaPublisher(settings.kafka.bootstrap_servers)
     service = build_service(settings, feeds, validator, publisher, clock)
+    service.filler.warn_of(bars)
     resume_gaps(settings, service, clock.now_us())
     await service.run(stop)
     _logger.info("stopped; everything read is published")

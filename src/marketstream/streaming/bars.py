@@ -7,6 +7,7 @@ another's old one. Lateness is decided where ticks are validated; `marketstream.
 What a trade updates is decided before that, once a tick: what it doesn't update becomes null, which aggregates skip.
 """
 
+from collections.abc import Mapping
 from typing import Literal
 
 from pyspark.sql import Column, DataFrame
@@ -23,9 +24,9 @@ TICK_SCHEMA = (
     "symbol string, price double, size double, event_time_us bigint, received_time_us bigint, sequence bigint, "
     "provider string, conditions array<string>"
 )
-# (event time, sequence, or arrival where there is none) as one number: 16 + 19 digits. A struct would order the same, but
-# only fixed-width aggregation buffers keep Spark on its hash aggregate, and the sort aggregate can't run in real-time
-# mode.
+# (event time, sequence, or arrival where there is none) as one number: 16 + 19 digits. A struct would order the same,
+# but only fixed-width aggregation buffers keep Spark on its hash aggregate, and the sort aggregate can't run in
+# real-time mode.
 _TRADE_ORDER = f"cast(event_time_us as decimal(19,0)) * {10**19}BD + coalesce(nullif(sequence, 0), received_time_us, 0)"
 
 _IS_TICK = "symbol is not null and price is not null and size is not null and event_time_us is not null"
@@ -47,13 +48,21 @@ def parse_ticks(messages: DataFrame, *, counted_as: str = "") -> DataFrame:
     return parsed.where(_IS_TICK)
 
 
-def make_bars(ticks: DataFrame, intervals: tuple[Interval, ...], rules: TradeRules = CONSOLIDATED) -> DataFrame:
+def make_bars(
+    ticks: DataFrame,
+    intervals: tuple[Interval, ...],
+    rules: TradeRules = CONSOLIDATED,
+    since_us: Mapping[str, int] | None = None,
+) -> DataFrame:
     """Aggregates ticks into bars.
 
     Args:
         ticks: Columns of `TICK_SCHEMA`.
         intervals: Bar lengths.
         rules: Which trades update what. Every trade counts in `trade_count` and the times.
+        since_us: By interval, when the ticks begin, by the time they were received. Bars that may have begun before are
+            left out. One has begun, for a feed that is behind the clock, as much later as its trades were received:
+            so a recorded day that is played afterwards has its bars.
 
     Returns:
         One row per (symbol, interval, start) in which a trade updates the last price, with the fields of
@@ -79,8 +88,10 @@ def make_bars(ticks: DataFrame, intervals: tuple[Interval, ...], rules: TradeRul
         F.count(F.lit(1)).alias("trade_count"),
         F.max("event_time_us").alias("last_event_time_us"),
         F.max("received_time_us").alias("last_received_time_us"),
+        # Only where it is asked for, and by the checkpoint then for good: it is one more column of the state.
+        *([F.min(F.col("received_time_us") - F.col("event_time_us")).alias("delay_us")] if since_us else []),
     )
-    return grouped.where("open is not null").select(
+    return grouped.where("open is not null").where(_begun_since(since_us or {})).select(
         "symbol", "interval", "start_us", "end_us", "open", "high", "low", "close", "volume",
         _vwap().alias("vwap"),
         "trade_count", "last_event_time_us", "last_received_time_us",
@@ -95,6 +106,14 @@ def to_messages(bars: DataFrame) -> DataFrame:
         F.col("symbol").alias("key"),
         F.to_json(F.struct("*")).alias("value"),
     )
+
+
+def _begun_since(since_us: Mapping[str, int]) -> Column:
+    whole = F.lit(True)
+    for interval, first_us in since_us.items():
+        begun_us = F.col("start_us") + F.coalesce("delay_us", F.lit(0))
+        whole = whole & ((F.col("interval") != interval) | (begun_us >= first_us))
+    return whole
 
 
 def _with_updates(ticks: DataFrame, rules: TradeRules) -> DataFrame:

@@ -9,7 +9,8 @@ from marketstream.bus.inspector import KafkaInspector, Position
 from marketstream.domain.errors import BusError, ConfigurationError, StreamingError
 from marketstream.settings import Settings
 from marketstream.streaming.checkpoint_files import Commit, committed_positions, last_commit, size_bytes
-from marketstream.streaming.checkpoints import CheckpointStore, Choice, Pointer, QueryShape, start_in_words
+from marketstream.streaming.checkpoint_starts import start_in_words
+from marketstream.streaming.checkpoints import CheckpointStore, Choice, Pointer, QueryShape
 from marketstream.streaming.queries import QUERIES
 
 

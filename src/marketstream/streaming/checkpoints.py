@@ -5,8 +5,10 @@ Layout under `<data_dir>/checkpoints/<query>/`: `current.json` names the folder 
 
 A fresh checkpoint after an earlier one starts reading where every bar that could still change began: the earlier one's
 last commit, less the longest interval and the lateness, by the time messages were received. Bars cut by that point
-come out with fewer trades than their stored versions, which readers therefore keep. Without an earlier one it starts at
-the oldest message, or, for a query that gets its past from elsewhere, where bars still open now began.
+come out with fewer trades than their stored versions, which readers therefore keep. Of an interval that the earlier one
+did not have there are none: its bars that began before that point are left out, then and later (`since_us`). Without an
+earlier one it starts at the oldest message, or, for a query that gets its past from elsewhere, where bars still open
+now began.
 """
 
 import calendar
@@ -16,13 +18,14 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from marketstream.domain.errors import StreamingError
 from marketstream.streaming.checkpoint_files import last_commit
+from marketstream.streaming.checkpoint_starts import added_since, since_in_words, start_in_words
 
 _MARGIN_SECONDS = 120.0
 _LOCK_POLL_SECONDS = 0.2
@@ -61,11 +64,13 @@ class Checkpoint:
         path: The checkpoint's folder.
         source_options: Kafka source options that set the start; Spark reads them only while the folder is empty.
         reason: Why this one was chosen, for the log.
+        since_us: By interval, what was received before is not all in the state, nor in an earlier version of the bars.
     """
 
     path: Path
     source_options: Mapping[str, str]
     reason: str
+    since_us: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +98,13 @@ class Pointer:
         folder: Name of the checkpoint's folder; begins with the time it was made at.
         shape: What it was made for.
         source_options: Where it began to read.
+        since_us: As in `Checkpoint`, µs UTC.
     """
 
     folder: str
     shape: QueryShape
     source_options: dict[str, str]
+    since_us: dict[str, int] = field(default_factory=dict)
 
     @property
     def made_ms(self) -> int:
@@ -130,7 +137,8 @@ class CheckpointStore:
         """
         choice, current = self.choose(shape), self.current()
         if choice.resumes and current is not None:
-            return Checkpoint(self.folder / current.folder, choice.source_options, choice.reason)
+            path = self.folder / current.folder
+            return Checkpoint(path, choice.source_options, choice.reason, current.since_us)
         return self._fresh(shape, choice.source_options, choice.reason)
 
     def choose(self, shape: QueryShape) -> Choice:
@@ -149,7 +157,8 @@ class CheckpointStore:
         changes = tuple(f"{name} {earlier[name]} → {wanted[name]}" for name in wanted if earlier[name] != wanted[name])
         options = self._start_after(current, shape)
         unfit = f"the earlier checkpoint does not fit: {', '.join(changes) or 'it is gone'}"
-        return Choice(False, changes, options, f"{unfit}; {start_in_words(options)}")
+        added = since_in_words(_added(current, shape, options))
+        return Choice(False, changes, options, f"{unfit}; {start_in_words(options)}{added}")
 
     def rotate(self, shape: QueryShape, why: str) -> Checkpoint:
         """Replaces the current checkpoint by a fresh one, to shed the state of bars long past."""
@@ -233,13 +242,14 @@ class CheckpointStore:
 
     def _fresh(self, shape: QueryShape, options: Mapping[str, str], reason: str) -> Checkpoint:
         self.folder.mkdir(parents=True, exist_ok=True)
+        since_us = _added(self.current(), shape, options)
         path = Path(tempfile.mkdtemp(prefix=time.strftime(f"{_STAMP}-", time.gmtime()), dir=self.folder))
         pointer = self.folder / "current.json"
         written = pointer.with_suffix(".tmp")
-        written.write_bytes(_POINTER.dump_json(Pointer(path.name, shape, dict(options))))
+        written.write_bytes(_POINTER.dump_json(Pointer(path.name, shape, dict(options), since_us)))
         written.replace(pointer)
         self._remove_but(path)
-        return Checkpoint(path, options, reason)
+        return Checkpoint(path, options, reason, since_us)
 
     def _remove_but(self, kept: Path | None) -> None:
         if self.folder.is_dir():
@@ -259,12 +269,6 @@ class CheckpointStore:
         return {"startingTimestamp": str(start_ms), "startingOffsetsByTimestampStrategy": "latest"}
 
 
-def start_in_words(source_options: Mapping[str, str]) -> str:
-    """Where a query with these source options begins to read."""
-    start = source_options.get("startingTimestamp")
-    return f"reading what was received since {_iso(int(start))}" if start else "reading from the beginning"
-
-
 def _same_topics(earlier: QueryShape, wanted: QueryShape) -> bool:
     """Whether the topics that both read are the same ones, and none was created anew."""
     before, now = _topics(earlier), _topics(wanted)
@@ -276,8 +280,10 @@ def _topics(shape: QueryShape) -> dict[str, str]:
     return dict(zip(("", *shape.intervals), shape.source.split(" "), strict=False))
 
 
-def _iso(time_ms: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time_ms / 1_000))
+def _added(earlier: Pointer | None, shape: QueryShape, source_options: Mapping[str, str]) -> dict[str, int]:
+    if earlier is None:
+        return {}
+    return added_since(source_options, shape.intervals, earlier.shape.intervals, earlier.since_us)
 
 
 def _try_lock(descriptor: int) -> bool:

@@ -25,7 +25,8 @@ from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Message
 from marketstream.settings import Settings
-from marketstream.streaming.closing import BarCloser, ClosingRules, Final
+from marketstream.streaming.closing import BarCloser, Final
+from marketstream.streaming.closing_rules import ClosingRules
 from marketstream.streaming.closing_store import ClosingStore
 
 NAME = "closer"
@@ -83,7 +84,7 @@ class Closer:
         rules = ClosingRules(
             settings.ingest.allowed_lateness_seconds,
             settings.streaming.idle_grace_seconds,
-            longest=max(settings.intervals),
+            intervals=settings.intervals,
             trades=RULES[settings.streaming.trade_conditions],
         )
         self._bars = BarCloser(rules, store)

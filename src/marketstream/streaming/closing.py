@@ -1,57 +1,30 @@
 """Decides when a bar is final. Pure: messages and times are passed in, and closed bars are remembered by a port.
 
 A bar is final when its symbol's trades have come further than its end and the allowed lateness, by event time; or when
-nothing of the symbol has arrived for as long, and all that did arrive is in the bars. What changes a final bar after
-all (a trade in time after an idle close, one that was fetched, one taken out) makes another, of the next revision.
+nothing of the symbol has arrived for as long, and all that did arrive is in the bars. Either way a bar waits until it
+has as many trades as `tick_data` has in its window: Spark may publish rows in any order, and none for minutes. What
+changes a final bar after all (a trade in time after an idle close, one that was fetched, one taken out) makes another,
+of the next revision.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import orjson
 
 from marketstream.contracts.messages import decode_bar
-from marketstream.domain.conditions import CONSOLIDATED, TradeRules
-from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
+from marketstream.streaming.closing_rules import ClosedBars, ClosingRules
 from marketstream.streaming.closing_state import NEVER_US, BarKey, Closed, OpenBar, Seen, Series, Symbol
 
 Cause = Literal["event_time", "idle"]
 
-# The last rows of a bar and the row that shows its end may be read in either order, some milliseconds apart.
-SETTLE_SECONDS = 0.15
 # A feed this much behind the wall clock is no delayed feed but a recording.
 _RECORDING_US = 3_600_000_000
-
-
-class ClosedBars(Protocol):
-    """Remembers which bars are final."""
-
-    def get(self, key: BarKey) -> Closed | None:
-        """The bar's newest final, where it has one."""
-
-    def put(self, key: BarKey, closed: Closed) -> None:
-        """Replaces it."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClosingRules:
-    """How long is waited.
-
-    Attributes:
-        lateness_seconds: A trade further behind its symbol's newest does not come by the stream.
-        grace_seconds: How much longer a silent symbol is waited for, and a final bar that changes.
-        settle_seconds: How long a bar whose time has passed is held for rows already under way.
-        longest: The longest interval: the likeliest to have a bar that shows a trade.
-        trades: Which trades update the last price.
-    """
-
-    lateness_seconds: float
-    grace_seconds: float
-    settle_seconds: float = SETTLE_SECONDS
-    longest: Interval = Interval.parse("15min")  # noqa: RUF009  # immutable
-    trades: TradeRules = CONSOLIDATED
+# Trades that Spark has not shown for so long, while it shows some so much newer, retention took before it read them.
+_PATIENCE_SECONDS = 600
+_NUMBER = (int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +47,7 @@ class BarCloser:
         self._rules = rules
         self._lateness_us = round(rules.lateness_seconds * 1_000_000)
         self._idle_seconds = rules.lateness_seconds + rules.grace_seconds
+        self._longest = max(rules.intervals)
         self._closed = closed
         self._symbols: dict[str, Symbol] = {}
         self._ripe: dict[tuple[str, str], Series] = {}
@@ -89,6 +63,10 @@ class BarCloser:
         try:
             state = self._state(symbol, now)
             state.arrived_at = now
+            # What lacks one of these numbers is no tick to Spark either.
+            if not (isinstance(fields["price"], _NUMBER) and isinstance(fields["size"], _NUMBER)):
+                raise TypeError("it has no price or no size")
+            state.count(fields["event_time_us"], fields["received_time_us"])
             if self._shown(symbol, state, fields) and fields["received_time_us"] > state.ticks_received_us:
                 state.ticks_received_us = fields["received_time_us"]
                 state.changed = True
@@ -104,9 +82,7 @@ class BarCloser:
         fields = orjson.loads(value)
         try:
             state = self._state(fields["symbol"], now)
-            series = state.series.get(fields["interval"])
-            if series is None:
-                series = state.series[fields["interval"]] = Series()
+            series = state.of(fields["interval"])
             state.changed = True
             if fields["last_event_time_us"] > series.newest_us:
                 series.newest_us = fields["last_event_time_us"]
@@ -117,13 +93,14 @@ class BarCloser:
                 self._take_final(series, (fields["symbol"], fields["interval"], fields["start_us"]), fields)
                 return
             state.arrived_at = now
-            if fields["last_received_time_us"] > state.bars_received_us:
-                state.bars_received_us = fields["last_received_time_us"]
             known, seen = series.open.get(fields["start_us"]), Seen.of(fields)
+            # One that was corrected has the database's trades, which may be more than Spark has.
+            if not seen.cancelled and fields["last_received_time_us"] > state.bars_received_us:
+                state.bars_received_us = fields["last_received_time_us"]
             if known is None:
                 self._open(series, OpenBar(value, seen, fields["end_us"], 0), fields, now)
             elif seen > known.seen:
-                known.value, known.seen = value, seen
+                known.value, known.seen, known.short_since = value, seen, None
                 if known.ready_at is not None:
                     known.ready_at = now + self._wait(known)
         except (KeyError, TypeError) as error:
@@ -139,7 +116,7 @@ class BarCloser:
                     continue
                 if bar.ready_at is None:
                     bar.ready_at = now + self._wait(bar)
-                if now >= bar.ready_at:
+                if now >= bar.ready_at and _is_whole(bar, series, now):
                     finals += self._close((symbol, interval, start_us), series, "event_time")
             self._rest(symbol, interval, series)
         return finals
@@ -160,7 +137,7 @@ class BarCloser:
                     bar = series.open[start_us]
                     if bar.ready_at is None:
                         bar.ready_at = read_until + self._wait(bar)
-                    if read_until >= bar.ready_at:
+                    if read_until >= bar.ready_at and _is_whole(bar, series, read_until):
                         finals += self._close((name, interval, start_us), series, "event_time")
         return finals
 
@@ -182,10 +159,11 @@ class BarCloser:
                 continue
             # While a recording plays, the clock of its day is what its other symbols show.
             plays = recording and active_us >= symbol.newest_us
-            ended_us = min(now_us, active_us - self._lateness_us) if plays else now_us
+            ended_us = min(now_us, active_us - self._lateness_us) if plays else now_us - _delay_us(symbol)
             for interval, series in symbol.series.items():
                 for start_us in sorted(start for start, bar in series.open.items() if bar.end_us <= ended_us):
-                    finals += self._close((name, interval, start_us), series, "idle")
+                    if _is_whole(series.open[start_us], series, read_until):
+                        finals += self._close((name, interval, start_us), series, "idle")
         return finals
 
     def restart_idle_clock(self, now: float) -> None:
@@ -196,6 +174,7 @@ class BarCloser:
     def restore(self, name: str, symbol: Symbol) -> None:
         """Takes what was saved of a symbol."""
         self._symbols[name] = symbol
+        symbol.count_in(self._rules.intervals)
         for interval, series in symbol.series.items():
             self._ripe[name, interval] = series
 
@@ -220,11 +199,12 @@ class BarCloser:
         state = self._symbols.get(symbol)
         if state is None:
             state = self._symbols[symbol] = Symbol(now)
+            state.count_in(self._rules.intervals)
         return state
 
     def _shown(self, name: str, symbol: Symbol, tick: dict[str, Any]) -> bool:
         """Whether a bar must show this trade, as far as the trades before it tell."""
-        longest, time_us = self._rules.longest, tick["event_time_us"]
+        longest, time_us = self._longest, tick["event_time_us"]
         start_us = longest.start_of(time_us)
         conditions = tick.get("conditions")
         if not conditions or self._rules.trades.updates(tick["provider"], conditions).last:
@@ -258,7 +238,7 @@ class BarCloser:
             bar.late, bar.ready_at = True, now + self._rules.grace_seconds
             self._ripe[key[:2]] = series
         series.next_due_us = min(series.next_due_us, due_us)
-        series.open[fields["start_us"]] = bar
+        series.begin(fields["start_us"], bar)
 
     def _take_final(self, series: Series, key: BarKey, fields: dict[str, Any]) -> None:
         """Learns of a final that an earlier run published; of this run's own it knows already."""
@@ -271,13 +251,13 @@ class BarCloser:
         if bar is None:
             return
         if bar.seen <= final.seen:
-            del series.open[key[2]]
+            series.end(key[2])
         else:
             bar.revision = final.revision + 1
 
     def _close(self, key: BarKey, series: Series, cause: Cause) -> Iterator[Final]:
         """Nothing where the message turns out to be no bar."""
-        bar = series.open.pop(key[2])
+        bar = series.end(key[2])
         self._symbols[key[0]].changed = True
         try:
             final = replace(decode_bar(bar.value), final=True, revision=bar.revision)
@@ -292,3 +272,18 @@ class BarCloser:
         series.next_due_us = min((due for due in dues_us if due > series.newest_us), default=NEVER_US)
         if all(due > series.newest_us for due in dues_us):
             del self._ripe[symbol, interval]
+
+
+def _is_whole(bar: OpenBar, series: Series, now: float) -> bool:
+    """Whether a bar has all trades of its window, or won't get the rest."""
+    if bar.seen.trades >= bar.told:
+        return True
+    if bar.short_since is None:
+        bar.short_since = now
+    lost = series.newest_us >= bar.end_us + _PATIENCE_SECONDS * 1_000_000
+    return lost and now >= bar.short_since + _PATIENCE_SECONDS
+
+
+def _delay_us(symbol: Symbol) -> int:
+    """How far a delayed feed is behind the wall clock; a recording, which is further behind, is not delayed."""
+    return symbol.delay_us if 0 < symbol.delay_us < _RECORDING_US else 0

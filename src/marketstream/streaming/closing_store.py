@@ -1,8 +1,9 @@
 """What the closer keeps over a crash: one SQLite file, `<data_dir>/closer/state.db`.
 
-It holds how far each partition has been read, every symbol's open bars as of there, and which bars are final. Saving is
-one transaction, so the file is always a moment that was; what came after is on the topics and is read again. Nothing is
-lost with the file but the memory of bars closed long ago.
+It holds how far each partition has been read, every symbol's open bars as of there with how many trades their windows
+have, and which bars are final. Saving is one transaction, so the file is always a moment that was; what came after is
+on the topics and is read again. Nothing is lost with the file but the memory of bars closed long ago, and how many
+trades of open ones came before.
 """
 
 import sqlite3
@@ -145,7 +146,8 @@ class ClosingStore:
             database.execute("delete from closed where interval = ?", (topic.removeprefix(BARS_PREFIX),))
         for name, symbol in list(self.symbols(0.0)):
             symbol.series = {name: series for name, series in symbol.series.items() if BARS_PREFIX + name in kept}
-            symbol.ticks_received_us = symbol.ticks_received_us if TICKS in kept else 0
+            if TICKS not in kept:
+                symbol.forget_ticks()
             database.execute("update symbols set state = ? where symbol = ?", (symbol.dump(), name))
 
     def _remember(self, closed: Mapping[BarKey, Closed]) -> None:

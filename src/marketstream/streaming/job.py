@@ -65,9 +65,11 @@ class BarsJob:
             .load()
         )
         rules = RULES[self.settings.streaming.trade_conditions]
-        bars = to_messages(make_bars(parse_ticks(source, counted_as=QUERY), self.settings.intervals, rules))
+        ticks = parse_ticks(source, counted_as=QUERY)
+        bars = make_bars(ticks, self.settings.intervals, rules, checkpoint.since_us)
         writer = (
-            bars.writeStream.queryName(QUERY)
+            to_messages(bars)
+            .writeStream.queryName(QUERY)
             .outputMode("update")
             .format("kafka")
             .options(**kafka)

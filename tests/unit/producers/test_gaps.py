@@ -9,6 +9,7 @@ import pytest
 from marketstream.contracts.messages import FETCHED_HEADER, FeedGap, decode_feed_event, decode_tick
 from marketstream.contracts.topics import FEED_EVENTS, TICKS
 from marketstream.domain.errors import Fault, ProviderError
+from marketstream.domain.interval import Interval
 from marketstream.domain.market import Tick
 from marketstream.ports import Capabilities, Frame
 from marketstream.producers.continuity import Continuity
@@ -16,6 +17,7 @@ from marketstream.producers.gaps import GapFiller
 from marketstream.producers.pipeline import Pipeline
 from marketstream.producers.queue import FrameQueue
 from marketstream.producers.validation import TickValidator
+from marketstream.producers.whole_bars import WholeBars
 from marketstream.providers.history import NoHistory
 from marketstream.settings import GapSettings
 from marketstream.testing.fakes import FakeClock, InMemoryPublisher, ScriptedProvider
@@ -121,6 +123,22 @@ async def test_missing_numbers_are_fetched_and_the_gap_is_closed() -> None:
     assert (closed.state, closed.missing, closed.filled, closed.gap_id) == ("closed", 0, 6, opened.gap_id)
     fetched = [message for message in stand.publisher.delivered if FETCHED_HEADER in message.headers]
     assert [decode_tick(message.value).sequence for message in fetched] == [3, 4, 5, 6, 7, 8]
+
+
+async def test_it_is_said_which_bars_fetched_trades_have_cut() -> None:
+    begun_us = NOW_US - NOW_US % 900_000_000  # of the trades' bar; the clock has them an hour later
+    for since_us, said in (
+        (None, ""),
+        (begun_us + 3_600_000_000 - 60_000_000, ""),
+        (begun_us + 3_600_000_000 + 60_000_000, f"--from {begun_us} --to {begun_us + 900_000_000} --symbols BTCUSDT"),
+    ):
+        stand = Stand(*range(1, 20))
+        stand.filler.warn_of(WholeBars(lambda since_us=since_us: since_us, Interval.parse("15min")))  # type: ignore[misc]
+        async with running(stand) as until:
+            await stand.queue.put(frame(1, 2, 9))
+            await until(lambda stand=stand: len(stand.gaps()) == 2)  # type: ignore[misc]
+        _, closed = stand.gaps()
+        assert (closed.state, said in closed.detail, bool(closed.detail)) == ("closed", True, bool(said))
 
 
 async def test_fetched_trades_are_never_late() -> None:

@@ -13,13 +13,14 @@ from marketstream.contracts.messages import DeadLetter, FeedGap
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.domain.outcomes import Reason, Rejected
-from marketstream.producers.backfill.guards import OpenGaps, check_others, check_remembered
+from marketstream.producers.backfill.guards import OpenGaps, check_others, check_remembered, check_whole
 from marketstream.producers.backfill.request import BackfillError, BackfillRequest
 from marketstream.producers.dead_letters.adapters import parser_of
 from marketstream.producers.dead_letters.contents import LetterReader
 from marketstream.producers.dead_letters.reinjection import Reinjector
 from marketstream.producers.memory import TradeMemory
 from marketstream.producers.past_trades import PastTrades
+from marketstream.producers.whole_bars import WholeBars
 from marketstream.settings import Settings
 from marketstream.testing.fake_readers import InMemoryMarketReader
 from marketstream.testing.fakes import FakeClock, InMemoryPublisher
@@ -73,6 +74,29 @@ def test_a_forgotten_day_is_not_backfilled() -> None:
     for day in range(2):
         with pytest.raises(BackfillError, match="no longer kept"):
             check_remembered(REQUEST, memory(*bars(OLD_US + day * DAY_US)))
+
+
+def test_bars_whose_other_trades_the_query_no_longer_has_are_not_added_to() -> None:
+    hour = Interval.parse("1h")
+    stretch = replace(REQUEST, start_us=OLD_US + 5 * 60_000_000, end_us=OLD_US + 15 * 60_000_000)
+
+    def look(since_us: int | None, *stored: Tick) -> None:
+        check_whole(stretch, reader(*stored), WholeBars(lambda: since_us, hour))
+
+    (before,) = ticks(OLD_US)[:1]  # in the bar, though not in the stretch
+    assert before.event_time_us < stretch.start_us
+    look(None, before)
+    look(before.received_time_us, before)  # the query has read it
+    look(OLD_US + DAY_US)  # nothing was known of these bars
+    look(OLD_US + DAY_US, replace(before, received_time_us=OLD_US + DAY_US))  # was fetched itself, and read since
+    look(OLD_US, replace(before, event_time_us=OLD_US - 1))  # of the bar before
+    with pytest.raises(BackfillError, match=rf"IBM has .*--from {OLD_US} --to {OLD_US + 3_600_000_000} --symbols IBM"):
+        look(before.received_time_us + 1, before)
+    delayed = [
+        replace(each, received_time_us=OLD_US + 600_000_000 - number) for number, each in enumerate(ticks(OLD_US))
+    ]
+    with pytest.raises(BackfillError, match="no longer has"):
+        look(OLD_US + 600_000_000, *delayed)
 
 
 def test_another_providers_trades_are_not_added_to() -> None:

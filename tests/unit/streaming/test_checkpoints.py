@@ -1,3 +1,4 @@
+import json
 import os
 import time
 from dataclasses import replace
@@ -5,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from marketstream.domain.errors import StreamingError
+from marketstream.streaming.checkpoint_starts import read_since_us
 from marketstream.streaming.checkpoints import CheckpointStore, QueryShape
 
 SHAPE = QueryShape(
@@ -79,6 +81,64 @@ def test_a_fresh_one_that_never_committed_keeps_its_start_when_resumed_or_replac
     fresh = store.open(replace(SHAPE, mode="microbatch"))
     assert store.open(replace(SHAPE, mode="microbatch")).source_options == fresh.source_options
     assert store.open(SHAPE).source_options == fresh.source_options
+
+
+def test_bars_of_an_added_interval_begin_where_reading_begins_also_after_the_next_fresh_start(store):
+    commit(store.open(SHAPE), 0, at_seconds=1_700_000_000)
+    longer = replace(SHAPE, intervals=("1min", "5min", "1d"))
+    told = store.choose(longer).reason
+    added = store.open(longer)
+    assert added.reason == told
+    assert "bars of 1d from 2023-11-14T" in told
+    start_us = int(added.source_options["startingTimestamp"]) * 1_000
+    assert added.since_us.keys() == {"1d"}
+    assert start_us < added.since_us["1d"] < 1_700_000_000_000_000
+    assert store.open(longer).since_us == added.since_us
+    commit(added, 0, at_seconds=1_700_050_000)
+    assert store.rotate(longer, "state holds 6000000 bars").since_us == added.since_us
+    further = store.open(replace(longer, intervals=("1min", "1h", "1d"), mode="microbatch"))
+    assert further.since_us.keys() == {"1h", "1d"}
+    assert further.since_us["1d"] == added.since_us["1d"] < further.since_us["1h"]
+    assert store.open(replace(SHAPE, mode="microbatch")).since_us.keys() == {"5min"}
+
+
+def test_once_reading_begins_long_after_them_bars_that_were_left_out_are_forgotten(store):
+    commit(store.open(SHAPE), 0, at_seconds=1_700_000_000)
+    longer = replace(SHAPE, intervals=("1min", "5min", "1d"))
+    commit(store.open(longer), 0, at_seconds=1_700_000_000 + 3 * 86_400)
+    assert store.rotate(longer, "state holds 6000000 bars").since_us == {}
+
+
+def test_bars_of_an_added_interval_are_all_made_where_everything_is_read_again(store):
+    assert store.open(SHAPE).since_us == {}
+    assert store.open(replace(SHAPE, intervals=("1min", "1d"))).since_us == {}
+    commit(store.open(SHAPE), 0, at_seconds=1_700_000_000)
+    added = store.open(replace(SHAPE, intervals=("1min", "1d")))
+    assert added.since_us.keys() == {"1d"}
+    store.reset(from_oldest=True)
+    assert store.open(added_shape := replace(SHAPE, intervals=("1min", "1d"))).since_us == {}
+    assert store.current().shape == added_shape
+
+
+def test_since_when_the_state_has_everything_is_told_to_others(store, tmp_path):
+    folder = tmp_path / "bars"
+    assert read_since_us(folder) is None
+    commit(store.open(SHAPE), 0, at_seconds=1_700_000_000)
+    assert read_since_us(folder) is None
+    rotated = store.rotate(SHAPE, "state holds 6000000 bars")
+    assert read_since_us(folder) == int(rotated.source_options["startingTimestamp"]) * 1_000
+    (folder / "current.json").write_text("{")
+    assert read_since_us(folder) is None
+
+
+def test_a_pointer_of_an_earlier_version_is_read(store, tmp_path):
+    first = store.open(SHAPE)
+    pointer = tmp_path / "bars" / "current.json"
+    fields = json.loads(pointer.read_bytes())
+    del fields["since_us"]
+    pointer.write_text(json.dumps(fields))
+    again = store.open(SHAPE)
+    assert (again.path, again.since_us) == (first.path, {})
 
 
 def test_a_topic_created_anew_is_read_from_its_oldest_tick(store):

@@ -9,7 +9,8 @@ from closing import SECOND_US, START_US, provisional, trade
 from marketstream.contracts.messages import encode
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
-from marketstream.streaming.closing import BarCloser, ClosingRules
+from marketstream.streaming.closing import BarCloser
+from marketstream.streaming.closing_rules import ClosingRules
 from marketstream.streaming.closing_state import Closed, Symbol
 
 MINUTE = Interval.parse("1min")
@@ -17,6 +18,7 @@ QUARTER = Interval.parse("15min")
 LATENESS, GRACE, SETTLE = 10.0, 1.0, 0.1
 RULES = ClosingRules(LATENESS, GRACE, SETTLE)
 SOON = 0.01
+TRANSIT_US = 20_000  # how much later a trade is received than it happens, as `trade` has it
 LIVE_US = START_US + 90 * SECOND_US  # the wall clock while the first minute's end is 30 s past
 
 
@@ -33,15 +35,18 @@ class Street:
     def __init__(self, *intervals: Interval) -> None:
         self.intervals = intervals or (MINUTE,)
         self.remembered = Remembered()
-        self.rules = replace(RULES, longest=max(self.intervals))
+        self.rules = replace(RULES, intervals=self.intervals)
         self.closer = BarCloser(self.rules, self.remembered)
         self.now = 1_000.0
         self.trades: dict[str, list[Tick]] = {}
 
-    def trade(self, second: float, symbol: str = "IBM", *, reaches_spark: bool = True) -> None:
+    def trade(
+        self, second: float, symbol: str = "IBM", *, reaches_spark: bool = True, delay_us: int = TRANSIT_US
+    ) -> None:
         """A trade so many seconds after the start, and its bars."""
         own = self.trades.setdefault(symbol, [])
-        own.append(trade(symbol, START_US + round(second * SECOND_US), len(own)))
+        at_us = START_US + round(second * SECOND_US)
+        own.append(trade(symbol, at_us, len(own), received_us=at_us + delay_us))
         self.closer.take_tick(symbol, encode(own[-1]), self.now)
         if reaches_spark:
             self.publish(symbol)
@@ -148,7 +153,7 @@ def test_a_bar_is_not_idle_before_its_end_by_the_wall_clock() -> None:
     street = Street(MINUTE, QUARTER)
     street.trade(5)
     assert said(street.idle(LATENESS + GRACE + SOON)) == [("IBM", "1min", 0, 1, 0)]
-    later_us = START_US + 900 * SECOND_US
+    later_us = START_US + 900 * SECOND_US + TRANSIT_US
     assert street.idle(SOON, later_us - 1) == []
     assert said(street.idle(SOON, later_us)) == [("IBM", "15min", 0, 1, 0)]
 
@@ -159,6 +164,31 @@ def test_beside_a_delayed_feed_the_wall_clock_counts() -> None:
     street.now += LATENESS + GRACE
     street.trade(20, "BAC")
     assert said(street.idle(SOON)) == [("IBM", "1min", 0, 1, 0)]
+
+
+def test_a_delayed_feed_s_bar_is_not_idle_before_its_end_by_the_feed_s_own_clock() -> None:
+    street = Street(MINUTE, QUARTER)
+    delay_us = 900 * SECOND_US
+    street.trade(5, delay_us=delay_us)
+    arrived_us = START_US + 5 * SECOND_US + delay_us
+    assert street.idle(LATENESS + GRACE + SOON, arrived_us + 12 * SECOND_US) == []
+    street.trade(30, delay_us=delay_us)
+    ended_us = START_US + 60 * SECOND_US + delay_us
+    assert street.idle(LATENESS + GRACE + SOON, ended_us - 1) == []
+    assert said(street.idle(SOON, ended_us)) == [("IBM", "1min", 0, 2, 0)]
+    assert said(street.idle(SOON, ended_us + 840 * SECOND_US)) == [("IBM", "15min", 0, 2, 0)]
+    assert street.closer.reopened == 0
+
+
+def test_how_far_a_feed_is_delayed_survives_a_restart() -> None:
+    street = Street(QUARTER)
+    street.trade(5, delay_us=900 * SECOND_US)
+    (state,) = [symbol.dump() for _, symbol in street.closer.changed()]
+    again = Street(QUARTER)
+    again.closer.restore("IBM", Symbol.load(state, again.now))
+    ended_us = START_US + 1_800 * SECOND_US
+    assert again.idle(LATENESS + GRACE + SOON, ended_us - 1) == []
+    assert said(again.idle(SOON, ended_us)) == [("IBM", "15min", 0, 1, 0)]
 
 
 def test_a_recording_that_ends_is_closed_at_once_though_its_day_is_long_past() -> None:
@@ -179,6 +209,89 @@ def test_while_a_recording_plays_its_other_symbols_are_the_clock() -> None:
     assert said(street.idle(SOON, years_later_us)) == [("IBM", "1min", 0, 1, 0)]
     street.trade(910, "BAC")
     assert said(street.idle(SOON, years_later_us)) == [("IBM", "15min", 0, 1, 0)]
+
+
+def test_a_bar_lacks_no_trade_though_the_row_that_shows_its_end_comes_long_before_its_own() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(59.9, reaches_spark=False)  # Spark is restarted
+    first, second = provisional(street.trades["IBM"], MINUTE)
+    street.trade(75)
+    assert street.due() + street.due(60) == []
+    assert street.idle(LATENESS + GRACE + SOON) == []
+    assert street.closer.passed(street.now) == []
+    street.closer.take_bar(encode(first), street.now)
+    assert street.due(60) == []
+    street.closer.take_bar(encode(second), street.now)
+    assert said(street.due() + street.due(SETTLE + SOON)) == [("IBM", "1min", 0, 2, 0)]
+
+
+def test_a_bar_waits_for_its_own_row_though_another_interval_s_shows_the_trade() -> None:
+    street = Street(MINUTE, QUARTER)
+    street.trade(5)
+    street.trade(50, reaches_spark=False)
+    (_, quarter) = provisional(street.trades["IBM"], QUARTER)
+    street.closer.take_bar(encode(quarter), street.now)  # and Spark is killed
+    assert street.idle(60 * LATENESS) == []
+    street.publish()
+    assert said(street.idle(LATENESS + GRACE + SOON)) == [("IBM", "1min", 0, 2, 0)]
+
+
+def test_a_correction_shows_no_other_bar_s_trades() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(6)
+    street.trade(61, reaches_spark=False)
+    bar = provisional(street.trades["IBM"][:2], MINUTE)[-1]
+    newest_us = street.trades["IBM"][-1].received_time_us
+    corrected = replace(bar, trade_count=1, cancelled=1, last_received_time_us=newest_us)
+    street.closer.take_bar(encode(corrected), street.now)
+    assert street.closer.behind_seconds() > 0
+
+
+def test_of_two_trades_received_at_once_a_bar_has_both() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(50, delay_us=TRANSIT_US)
+    street.trade(49, delay_us=SECOND_US + TRANSIT_US, reaches_spark=False)
+    assert len({tick.received_time_us for tick in street.trades["IBM"][1:]}) == 1
+    assert street.idle(60 * LATENESS) == []
+    street.publish()
+    assert said(street.idle(LATENESS + GRACE + SOON)) == [("IBM", "1min", 0, 3, 0)]
+
+
+def test_which_trades_were_there_survives_a_restart() -> None:
+    street = Street(MINUTE)
+    street.trade(5)
+    street.trade(59.9, reaches_spark=False)
+    street.trade(61, reaches_spark=False)
+    (state,) = [symbol.dump() for _, symbol in street.closer.changed()]
+    assert state == Symbol.load(state, 0.0).dump()
+    street.closer = BarCloser(street.rules, street.remembered)
+    street.closer.restore("IBM", Symbol.load(state, street.now))
+    street.trade(135)
+    assert street.due() + street.due(60) == []
+    street.closer.take_bar(encode(provisional(street.trades["IBM"][:2], MINUTE)[-1]), street.now)
+    assert said(street.due() + street.due(SETTLE + SOON)) == [("IBM", "1min", 0, 2, 0)]
+
+
+def test_a_trade_that_spark_has_lost_keeps_a_bar_open_for_ten_minutes_of_it_going_on() -> None:
+    street = Street()
+    street.trade(5)
+    street.trade(50, reaches_spark=False)
+    street.trades["IBM"].pop()
+    street.trade(75)
+    assert street.closed() + street.due(3_600) == []
+    street.trade(661)
+    assert said(street.closed()) == [("IBM", "1min", 0, 1, 0), ("IBM", "1min", 60, 1, 0)]
+
+
+def test_what_is_known_of_windows_without_bars_is_bounded() -> None:
+    street = Street()
+    for minute in range(5_000):
+        odd_lot(street, minute * 60, in_bars=False)
+    (state,) = [symbol.dump() for _, symbol in street.closer.changed()]
+    assert len(state) < 2_000
 
 
 def test_a_symbol_is_not_idle_while_spark_has_trades_of_it() -> None:

@@ -36,7 +36,8 @@ def symbol() -> Symbol:
     for interval in ("1min", "5min"):
         series = made.series[interval] = Series()
         series.newest_us = 70
-        series.open[60] = OpenBar(b'{"symbol":"\xc3\xa9"}', Seen(3, 1), 120, 2)
+        series.told = {60: 4, 180: 1}
+        series.begin(60, OpenBar(b'{"symbol":"\xc3\xa9"}', Seen(3, 1), 120, 2))
     return made
 
 
@@ -93,12 +94,14 @@ def test_a_topic_made_anew_begins_anew(store: ClosingStore, path: Path) -> None:
     ((_, found),) = again.symbols(9.0)
     assert found.series.keys() == {"5min"}
     assert found.ticks_received_us == 90
+    assert (found.series["5min"].told, found.series["5min"].open[60].told) == ({180: 1}, 4)
     third = reopened(again, path)
     assert third.adopt({**TOPICS, "aggregated_data_1min": "m2", "tick_data": "t2"}).keys() == {
         ("aggregated_data_5min", 0)
     }
     ((_, found),) = third.symbols(9.0)
     assert found.ticks_received_us == 0
+    assert (found.series["5min"].told, found.series["5min"].open[60].told) == ({}, 0)
     third.close()
 
 

@@ -1,4 +1,4 @@
-"""What must not be backfilled: what the producer is fetching itself, what another provider has told, what is forgotten.
+"""What must not be backfilled: what the producer fetches itself, what others have told, what is forgotten or cut.
 
 Reads: `feed_events` (open gaps), `tick_data` (table), through ports.
 """
@@ -11,10 +11,12 @@ from marketstream.contracts.messages import FeedGap
 from marketstream.ports import Clock, MarketReader
 from marketstream.producers.backfill.request import BackfillError, BackfillRequest
 from marketstream.producers.memory import TradeMemory
+from marketstream.producers.whole_bars import WholeBars
 
 _LOOK_SECONDS = 10.0
 _DAY_US = 86_400_000_000
 _NEWEST_LOOKED_AT = 1_000
+_DELAYED_US = 3_600_000_000  # feeds are behind the clock by less
 # The newest trades may still come by the stream, or be fetched by the producer because they did not.
 LIVE_US = 60_000_000
 
@@ -100,4 +102,30 @@ def check_remembered(request: BackfillRequest, memory: TradeMemory) -> None:
                 raise BackfillError(
                     f"{symbol} has bars of {date}, but the trades they were made of are no longer kept, so they would "
                     "be counted twice: leave that day out, or fetch --data bars"
+                )
+
+
+def check_whole(request: BackfillRequest, reader: MarketReader, bars: WholeBars) -> None:
+    """Refuses to add to bars whose other trades the bars query no longer has: it would make bars of the new ones alone.
+
+    The newest trades are looked at that were stored before what the query has, of a delayed feed too.
+
+    Raises:
+        BackfillError: There are such trades.
+        StoreUnavailableError: The database is away.
+    """
+    since_us = bars.read_since()
+    if since_us is None:
+        return
+    start_us, end_us = bars.span(request.start_us, request.end_us)
+    for symbol in request.symbols:
+        for until_us in {min(end_us, since_us), min(end_us, since_us - _DELAYED_US)}:
+            ticks = reader.ticks(symbol, start_us=start_us, end_us=until_us, limit=_NEWEST_LOOKED_AT)
+            if any(tick.received_time_us < since_us for tick in ticks):
+                raise BackfillError(
+                    f"{symbol} has trades in these bars that the bars query no longer has: it began afresh with what "
+                    f"was received since {datetime.fromtimestamp(since_us / 1e6, UTC):%Y-%m-%dT%H:%M:%SZ}, and would "
+                    "make bars of the missing trades alone. Choose a later start, fetch --data bars, or say --cut-bars "
+                    "and then make the bars anew: "
+                    f"{bars.rebuild(request.symbols, request.start_us, request.end_us)}"
                 )
