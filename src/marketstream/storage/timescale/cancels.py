@@ -9,7 +9,6 @@ from marketstream.domain.market import Cancel
 from marketstream.storage.timescale.queries import QUERIES
 
 _FIELDS = ("symbol", "event_time_us", "provider", "price", "size", "received_time_us", "asset_class")
-
 _FOUND = ("symbol", "event_time", "provider", "trade_id", "price", "size", "received_time", "matched_id")
 
 
@@ -23,10 +22,8 @@ def match_cancels(cursor: Cursor) -> None:
     """Marks the trades that cancels mean, whichever of the two came first; nothing where all have been found."""
     again = True
     while again:
-        cursor.execute(QUERIES["found_cancels"])
         again = False
-        for found in cursor.fetchall():
-            names = dict(zip(_FOUND, found, strict=True))
+        for names in _found(cursor, "found_cancels"):
             cursor.execute(QUERIES["mark_cancelled"], names)
             if cursor.rowcount:
                 cursor.execute(QUERIES["match_cancel"], names)
@@ -34,9 +31,15 @@ def match_cancels(cursor: Cursor) -> None:
                 again = True
 
 
-def mark_cancelled(cursor: Cursor) -> None:
+def mark_restored(cursor: Cursor) -> None:
     """Marks those of the incoming trades that a cancel has found before, when they were there already."""
-    cursor.execute(QUERIES["mark_cancelled"])
+    for names in _found(cursor, "restored_cancels"):
+        cursor.execute(QUERIES["mark_cancelled"], names)
+
+
+def _found(cursor: Cursor, query: str) -> list[dict[str, Any]]:
+    cursor.execute(QUERIES[query])
+    return [dict(zip(_FOUND, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _parameters(cancel: Cancel) -> dict[str, Any]:

@@ -209,16 +209,13 @@ set matched_id = %(matched_id)s
 where symbol = %(symbol)s and event_time = %(event_time)s and provider = %(provider)s and trade_id = %(trade_id)s
   and price = %(price)s and size = %(size)s
 
--- name: mark_cancelled
--- Trades that come again after a cancel has found them. An ordinary batch has none of these, so it need not look.
-update tick_data t
-set cancelled_time = c.received_time
+-- name: restored_cancels
+-- Those that had found a trade before it came again. An ordinary batch has none of these, so it need not look.
+select c.symbol, c.event_time, c.provider, c.trade_id, c.price, c.size, c.received_time, c.matched_id
 from incoming_ticks i
 join trade_cancels c
   on c.symbol = i.symbol and c.event_time = timestamptz 'epoch' + i.event_time_us * interval '1 microsecond'
   and c.provider = i.provider and c.matched_id = i.trade_id
-where t.symbol = c.symbol and t.event_time = c.event_time and t.provider = c.provider and t.trade_id = c.matched_id
-  and t.cancelled_time is null
 
 -- name: upsert_feed
 -- A repeated status leaves what happened last as it is; an event that says nothing of the role leaves that.

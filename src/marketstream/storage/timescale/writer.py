@@ -21,7 +21,7 @@ from marketstream.observability.logs import get_logger
 from marketstream.ports import Message
 from marketstream.settings import PostgresSettings
 from marketstream.storage.decoding import Decoded, decode, newest_bars, newest_indicators
-from marketstream.storage.timescale.cancels import mark_cancelled, match_cancels, store_cancels
+from marketstream.storage.timescale.cancels import mark_restored, match_cancels, store_cancels
 from marketstream.storage.timescale.connection import connect, postgres_errors
 from marketstream.storage.timescale.feeds import store_feed_events
 from marketstream.storage.timescale.queries import QUERIES
@@ -135,7 +135,7 @@ class TimescaleWriter:
                 cursor.copy_expert(QUERIES["copy_ticks"], _lines(map(tick_row, ticks)))
                 cursor.execute(QUERIES["insert_ticks"])
                 if restored:
-                    mark_cancelled(cursor)
+                    mark_restored(cursor)
             if bars:
                 cursor.copy_expert(QUERIES["copy_bars"], _lines(map(bar_row, bars)))
                 cursor.execute(QUERIES["upsert_bars"])
