@@ -1,10 +1,11 @@
 """Indicators that follow bars, a store that is behind in the same topic, and TA-Lib over what came out."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
-from indicator_cases import DEFAULT, RELATIVE, deviations, expected, utc_days
+from indicator_cases import DEFAULT, RELATIVE, deviations, expected, utc_days, walk
 from marketstream.analytics.live import LiveIndicators
 from marketstream.analytics.live_state import LiveState
 from marketstream.analytics.parameters import IndicatorParameters
@@ -35,6 +36,27 @@ class LaggingStore:
         """As `BarHistory` reads it."""
         bars = [self._bars[at] for at in sorted(self._bars) if at < end_us and not self._bars[at].void]
         return Past(bars[-limit:], complete=len(bars) < limit)
+
+
+def traded(count: int, seed: int = 1) -> list[Bar]:
+    """Final bars of two trades each, the last just before the end."""
+    return [replace(bar, last_event_time_us=bar.end_us - 1, trade_count=2) for bar in walk(count, seed=seed)]
+
+
+def revised(bar: Bar, times: int = 1) -> Bar:
+    """With more trades, and another close."""
+    close = bar.low + (bar.high - bar.low) * (times % 4) / 4
+    return replace(bar, trade_count=bar.trade_count + times, revision=times, close=close)
+
+
+def voided(bar: Bar) -> Bar:
+    """With all its trades cancelled."""
+    return replace(bar, trade_count=0, volume=0.0, cancelled=bar.trade_count, revision=bar.revision + 1)
+
+
+def without(bars: Iterable[Bar], *left_out: Bar) -> list[Bar]:
+    """All but those."""
+    return [bar for bar in bars if bar not in left_out]
 
 
 def live(parameters: IndicatorParameters = DEFAULT, lateness_us: int = LATENESS_US) -> LiveIndicators:

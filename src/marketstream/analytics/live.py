@@ -103,13 +103,16 @@ class LiveIndicators:
             now_us: The time, µs UTC.
 
         Returns:
-            Whether it did: not where `past` may lack bars, since it lacks one that was received long ago.
+            Whether it did: not where `past` may lack bars, since it lacks the first one, which was received long ago.
         """
         known = sorted({bar.start_us for bar in arriving})
         reached_us = past.first_with(self._parameters.history_bars)
         first_us = next((start_us for start_us in known if start_us >= reached_us), known[-1])
-        old = [bar.start_us for bar in arriving if bar.last_received_time_us < now_us - _READ_AGAIN_US]
-        if old and not past.reaches_to(max(old)):  # the earliest may be late ones, which tell nothing
+        in_turn = [bar for bar in arriving if bar.start_us >= first_us and (bar.provider or not bar.revision)]
+        first = min(
+            in_turn, key=attrgetter("start_us"), default=arriving[-1]
+        )  # a revision may be late, and tells nothing
+        if first.last_received_time_us < now_us - _READ_AGAIN_US and not past.reaches_to(first.start_us):
             return False
         warmed = self._calculator(None)
         warmed.warm(closing(bar) for bar in past.bars if bar.start_us < first_us)

@@ -95,9 +95,7 @@ class IndicatorProcessor(StatefulProcessor):
         interval, _, symbol = key[0].partition(" ")
         bars, undecodable = _decode(rows, symbol, interval)
         if bars:
-            live = self._restored(symbol) or self._begun(symbol, Interval.parse(interval), bars)
-            told = live.take(bars)
-            told += self._recalled(live, symbol, Interval.parse(interval))
+            live, told = self._told(symbol, Interval.parse(interval), bars)
             state = live.state()
             self._state.update((state.closed, state.pack()))
             yield from (Row(key=symbol, value=encode(one), told=0, stale=0, undecodable=0) for one in told)
@@ -107,6 +105,18 @@ class IndicatorProcessor(StatefulProcessor):
 
     def close(self) -> None:
         """Nothing is open: what outlives a batch belongs to the worker's process."""
+
+    def _told(self, symbol: str, interval: Interval, bars: list[Bar]) -> tuple[LiveIndicators, list[Indicators]]:
+        """The indicators after these bars, and what they say."""
+        live = self._restored(symbol)
+        if live is None:
+            live = self._begun(symbol, interval, bars)
+            return live, live.take(bars) + self._recalled(live, symbol, interval)
+        # What is due from before needs no more of the database than was published then, and this has just been.
+        told = self._recalled(live, symbol, interval)
+        ahead = live.recalls is not None
+        told += live.take(bars)
+        return live, told if ahead else told + self._recalled(live, symbol, interval)
 
     def _restored(self, symbol: str) -> LiveIndicators | None:
         """The indicators as the last batch left them; None if there were none, or of other parameters."""

@@ -5,15 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from indicator_cases import MINUTE_US, price_bar, walk
-from live_cases import NOW_US, LaggingStore, live, recalled, restarted, wrong
+from indicator_cases import MINUTE_US, price_bar
+from live_cases import NOW_US, LaggingStore, live, recalled, restarted, revised, traded, voided, without, wrong
 from marketstream.analytics import late as bounds
 from marketstream.analytics.late import OWED_MAX
 from marketstream.analytics.live import WAITING_MAX
 from marketstream.analytics.live_state import LiveState
-from marketstream.analytics.past import Past
 
-RECEIVED_US = 10**12
 FEW = 64
 
 
@@ -22,25 +20,6 @@ def few(monkeypatch):
     """A lower bound, so that bursts beyond it are quickly computed."""
     monkeypatch.setattr(bounds, "REVISED_MAX", FEW)
     monkeypatch.setattr(bounds, "COUNTED_MAX", 2 * FEW)
-
-
-def traded(count, seed=1):
-    """Final bars of two trades each, the last just before the end."""
-    return [replace(bar, last_event_time_us=bar.end_us - 1, trade_count=2) for bar in walk(count, seed=seed)]
-
-
-def revised(bar, times=1):
-    """With more trades, and another close."""
-    close = bar.low + (bar.high - bar.low) * (times % 4) / 4
-    return replace(bar, trade_count=bar.trade_count + times, revision=times, close=close)
-
-
-def voided(bar):
-    return replace(bar, trade_count=0, volume=0.0, cancelled=bar.trade_count, revision=bar.revision + 1)
-
-
-def without(bars, *left_out):
-    return [bar for bar in bars if bar not in left_out]
 
 
 def following(bars, *, store=None):
@@ -208,101 +187,6 @@ def test_revisions_wait_where_too_many_that_count_are_not_stored():
     told += indicators.take([bars[399]])
     now = {bar.start_us: bar for burst in bursts for bar in burst}
     assert wrong(told, [now.get(bar.start_us, bar) for bar in bars]) == {}
-
-
-def test_what_was_told_without_a_past_is_told_again_with_it():
-    bars = traded(700)
-    store = LaggingStore(bars[:640])
-    indicators, told = live(), []
-    indicators.begin_cold(bars[600:617])
-    told += indicators.take(bars[600:617])
-    seeded = {"ema_12", "ema_20", "rsi_14", "atr_14", "macd", "macd_signal", "vwap_session"}
-    assert not any(seeded & one.values.keys() for one in told)
-    for bar in bars[617:640]:
-        indicators = restarted(indicators)
-        told += indicators.take([bar])
-    assert not any(seeded & one.values.keys() for one in told)
-    assert "sma_20" in told[-1].values
-    told += recalled(indicators, store)
-    for bar in bars[640:]:
-        indicators = restarted(indicators)
-        told += indicators.take([bar])
-    assert wrong(told, bars, bars[600].start_us) == {}
-
-
-@pytest.mark.parametrize("missing", [False, True])
-def test_the_first_bars_read_may_have_come_late_and_not_be_stored(missing):
-    bars = traded(700)
-    late = bars[560] if missing else revised(bars[560])
-    store = LaggingStore(without(bars[:639], *([late] if missing else [])))
-    indicators = live()
-    arriving = [late, *bars[600:640]]
-    indicators.begin_cold(arriving)
-    told = indicators.take(arriving)
-    told += recalled(indicators, store)
-    told += [one for bar in bars[640:] for one in indicators.take([bar])]
-    assert wrong(told, [*bars[:560], late, *bars[561:]], late.start_us) == {}
-
-
-def test_a_past_that_does_not_reach_back_to_the_first_one_told_begins_where_it_can():
-    bars = traded(1_400)
-    store = LaggingStore(bars)
-    indicators = live()
-    indicators.begin_cold(bars[100:101])
-    told = [one for bar in bars[100:1_399] for one in indicators.take([bar])]
-    since_us, end_us = indicators.recalls
-    assert since_us == bars[100].start_us
-    told += indicators.recall(store.before(end_us, limit=800))
-    told += indicators.take(bars[1_399:])
-    names = wrong(told, bars, bars[1_398 - 800 + 1 + 569].start_us)
-    assert names.keys() <= {"vwap_session"}  # of a session whose beginning was out of reach
-    assert indicators.recalls is None
-
-
-def test_a_database_that_lacks_a_bar_received_long_ago_is_behind():
-    bars = [replace(bar, last_received_time_us=RECEIVED_US) for bar in traded(700)]
-    now_us = RECEIVED_US + 3_600_000_000
-    arriving = bars[600:620]
-    indicators = live()
-    assert not indicators.warm(Past(bars[:570], complete=True), arriving, now_us)  # a hole before the first
-    indicators.begin_cold(arriving)
-    told = indicators.take(arriving)
-    assert indicators.recall(Past(bars[:570], complete=True)) == []
-    store = LaggingStore(bars[:620])
-    told += recalled(restarted(indicators), store)
-    indicators = live()
-    with_old = [revised(bars[500]), *arriving]
-    assert not indicators.warm(Past(bars[:570], complete=True), with_old, now_us)  # it has that one, but not the others
-    assert indicators.warm(Past(bars[:620], complete=True), arriving, now_us)
-    assert indicators.warm(Past(bars[:600], complete=True), arriving, RECEIVED_US + 5_000_000)  # not long ago
-    assert wrong(told, bars[:620], bars[600].start_us) == {}
-
-
-def test_a_first_bar_that_is_still_open_waits_for_a_past_that_has_it():
-    bars = traded(700)
-    opened = replace(bars[600], final=False)
-    indicators = live()
-    indicators.begin_cold([opened])
-    told = indicators.take([opened])
-    assert indicators.recall(Past(bars[:570], complete=True)) == []
-    told += recalled(indicators, LaggingStore([*bars[:600], opened]))
-    assert wrong(told, bars[:601], opened.start_us) == {}
-
-
-def test_a_bar_that_history_does_not_reach_back_for_is_left_out_by_those_of_now():
-    bars = traded(1_400)
-    store = LaggingStore(bars)
-    old = revised(bars[10])
-    arriving = [old, *bars[1_380:]]
-    indicators = live()
-    past = store.before(arriving[-1].start_us + 1, limit=700)
-    assert not past.complete
-    assert indicators.warm(past, arriving, NOW_US)
-    told = indicators.take(arriving)
-    assert indicators.recall(store.before(indicators.recalls[1], limit=700)) == []
-    assert (indicators.recalls, indicators.stale) == (None, 1)
-    assert {one.start_us for one in told} == {bar.start_us for bar in bars[1_380:]}
-    assert wrong(told, bars, bars[1_380].start_us).keys() <= {"vwap_session"}
 
 
 @pytest.mark.parametrize("seed", range(6))
