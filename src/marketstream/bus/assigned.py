@@ -25,11 +25,13 @@ class Ends:
 
     Attributes:
         asked_at: When that was (steady clock, in s).
+        failed: Whether the answer was an error.
     """
 
     def __init__(self, answers: Mapping[TopicPartition, "Future[Any]"], asked_at: float) -> None:
         self._answers = answers
         self.asked_at = asked_at
+        self.failed = False
 
     def positions(self) -> Positions | None:
         """The next offset of each partition; None while the broker has not answered.
@@ -42,6 +44,7 @@ class Ends:
         try:
             return {(place.topic, place.partition): answer.result().offset for place, answer in self._answers.items()}
         except KafkaException as error:
+            self.failed = True
             raise BusError(f"Kafka does not tell where its partitions end: {error}") from error
 
 
@@ -71,6 +74,7 @@ class AssignedReader:
         }
         self._consumer: Consumer | None = None
         self._admin: AdminClient | None = None
+        self._asked: Ends | None = None
         self._partitions: list[TopicPartition] = []
         self._positions: dict[tuple[str, int], int] = {}
 
@@ -133,8 +137,12 @@ class AssignedReader:
         """
         if self._admin is None:
             raise BusError("not open")
+        if self._asked is not None and self._asked.failed:
+            # A client may keep the leaders of before a restart for minutes, and be refused as long; a new one asks.
+            self._admin = AdminClient(self._admin_config)
         wanted = {TopicPartition(each.topic, each.partition): _LATEST for each in self._partitions}
-        return Ends(self._admin.list_offsets(wanted, request_timeout=_REQUEST_SECONDS), time.monotonic())
+        self._asked = Ends(self._admin.list_offsets(wanted, request_timeout=_REQUEST_SECONDS), time.monotonic())
+        return self._asked
 
     def commit(self) -> None:
         """Tells the broker how far this has come, without waiting for it."""

@@ -73,6 +73,7 @@ class KafkaInspector:
                 self._admin = AdminClient({"bootstrap.servers": self._bootstrap_servers, "log_level": 2})
             return question(self._admin)
         except (KafkaException, TimeoutError) as error:
+            self._admin = None  # it may keep the leaders of before a restart for minutes, and be refused as long
             raise BusError(f"Kafka at {self._bootstrap_servers} does not answer: {error}") from error
 
     def _lag_by_group(self, admin: AdminClient) -> dict[str, int]:
