@@ -17,6 +17,9 @@ from marketstream.domain.errors import BusError
 from marketstream.ports import Message, Positions
 
 _REQUEST_SECONDS = 10.0
+_RETRY_SECONDS = 0.1
+# A topic has only just been made, or its leader has changed.
+_PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # confluent-kafka leaves it untyped
 
 
@@ -99,7 +102,7 @@ class AssignedReader:
             known = consumer.list_topics(timeout=_REQUEST_SECONDS).topics
             places = [(topic, number) for topic in since_ms for number in known[topic].partitions]
             unknown = {place: since_ms[place[0]] for place in places if place not in positions}
-            starts = {**_first_since(consumer, unknown), **positions}
+            starts = {**_starts(consumer, unknown), **positions}
         except KafkaException as error:
             raise BusError(f"Kafka: {error}") from error
         except KeyError as error:
@@ -160,6 +163,18 @@ class AssignedReader:
 def reached(positions: Positions, ends: Positions) -> bool:
     """Whether all below the ends has been read."""
     return all(positions.get(place, 0) >= end for place, end in ends.items())
+
+
+def _starts(consumer: Consumer, since_ms: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+    """As `_first_since`, once every partition has a leader that says so of itself."""
+    deadline = time.monotonic() + _REQUEST_SECONDS
+    while True:
+        try:
+            return _first_since(consumer, since_ms)
+        except KafkaException as error:
+            if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
+                raise
+        time.sleep(_RETRY_SECONDS)
 
 
 def _first_since(consumer: Consumer, since_ms: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
