@@ -1,6 +1,7 @@
 """What a whole platform has to hold when a day of trades has been played to it, and waiting until it does."""
 
 from collections import Counter
+from contextlib import suppress
 
 from indicator_proof import indicator_faults
 from kept import bars_in_database, finals_on_topics, indicators_in_database, indicators_over_rest, query
@@ -46,14 +47,16 @@ def check(platform, trades):
 def check_indicators(platform, trades):
     symbols = trades["symbol"].unique().to_list()
     for interval in INTERVAL_US:
-        eventually(
-            lambda interval=interval: (
-                not indicator_faults(trades, interval, indicators_in_database(platform, interval))
-            ),
-            within_seconds=60,
-            what=f"the indicators of {interval} to be TA-Lib's",
-            every_seconds=1.0,
-        )
+        with suppress(TimeoutError):  # what is wrong is told below
+            eventually(
+                lambda interval=interval: (
+                    not indicator_faults(trades, interval, indicators_in_database(platform, interval))
+                ),
+                within_seconds=60,
+                what=f"the indicators of {interval} to be TA-Lib's",
+                every_seconds=1.0,
+            )
+        assert indicator_faults(trades, interval, indicators_in_database(platform, interval)) == []
         assert indicator_faults(trades, interval, indicators_over_rest(platform, interval, symbols)) == []
 
 
