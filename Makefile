@@ -64,7 +64,8 @@ format: setup ## Format the code
 	@$(BIN)/ruff check --fix .
 
 # What waits for itself alone runs two at a time; what loads the machine, or measures itself against it, one by one.
-SIDE_BY_SIDE := tests/unit tests/property tests/contract $(addprefix tests/integration/,providers serving testing)
+SIDE_BY_SIDE := tests/unit tests/property tests/contract \
+ $(addprefix tests/integration/,bus producers providers serving storage testing)
 
 test: setup ## Run every test that takes no minutes (ARGS=-x)
 	@$(BIN)/pytest -n 2 --dist loadfile $(SIDE_BY_SIDE) $(ARGS)

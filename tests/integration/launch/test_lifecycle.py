@@ -37,7 +37,7 @@ def assert_nothing_is_left(platform: Platform) -> None:
     assert [port for port in ports if connection_fault(port) is None] == []
 
 
-def test_up_restart_down(platform: Platform) -> None:
+def test_up_deaths_a_killed_supervisor_up_again_down(platform: Platform) -> None:
     first = platform.command("up", limit_seconds=420)
     assert "bundled replay server" in first.stdout
     before = platform.status()
@@ -62,6 +62,13 @@ def test_up_restart_down(platform: Platform) -> None:
         assert back["restarts"] == 1
         assert back["last_ending"] == "ended by SIGKILL"
 
+    os.kill(platform.status()["supervisor_pid"], signal.SIGKILL)
+    data_dir = platform.settings.data_dir
+    eventually(lambda: not leftovers(data_dir), within_seconds=30, what="every process has gone")
+    assert_nothing_is_left(platform)
+    platform.command("up", limit_seconds=420)
+    assert platform.status()["well"]
+
     refused = platform.command("clean-data", "--yes", check=False)
     assert "is running" in refused.stderr
     platform.command("down", limit_seconds=180)
@@ -76,16 +83,6 @@ def test_up_restart_down(platform: Platform) -> None:
 
 def _back(entry: dict[str, object], killed: int) -> dict[str, object] | None:
     return entry if entry["well"] and entry["pid"] not in (None, killed) else None
-
-
-def test_a_killed_supervisor_takes_everything_along(platform: Platform) -> None:
-    platform.command("up", limit_seconds=420)
-    os.kill(platform.status()["supervisor_pid"], signal.SIGKILL)
-    data_dir = platform.settings.data_dir
-    eventually(lambda: not leftovers(data_dir), within_seconds=30, what="every process has gone")
-    assert_nothing_is_left(platform)
-    platform.command("up", limit_seconds=420)
-    assert platform.status()["well"]
 
 
 def test_a_taken_port_is_named_before_anything_starts(platform: Platform) -> None:
