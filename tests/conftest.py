@@ -21,6 +21,8 @@ from marketstream.launch.servers import Absent, Obtainable, all_servers
 from marketstream.settings import Settings, load_settings
 from marketstream.testing.platform import free_ports
 
+# So that helpers' assertions tell what they compared, as tests' do.
+pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "conftest"))
 # A busy machine is slow now and then, which says nothing of the code.
 hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("patient")

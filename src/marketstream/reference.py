@@ -29,6 +29,7 @@ _KEYS = {
     "alerts": "the alert's subject",
     "dead_letter_queue": "symbol, or provider where no symbol could be read",
     "dead_letter_marks": "the letter's id",
+    "query_wakes": "the query's name",
     "feed_events": "provider",
 }
 

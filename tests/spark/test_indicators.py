@@ -3,6 +3,7 @@
 import os
 import random
 import sys
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,12 +16,14 @@ from pyspark.errors import StreamingQueryException
 from indicator_cases import DEFAULT, MINUTE_US, RELATIVE, deviations, expected, price_bar, recorded, utc_days, walk
 from marketstream.analytics.sessions import Session
 from marketstream.bootstrap import BarArchive
-from marketstream.contracts.messages import decode_bar, decode_indicators, encode
+from marketstream.contracts.messages import QueryWake, decode_bar, decode_indicators, encode
+from marketstream.contracts.topics import QUERY_WAKES
 from marketstream.domain.errors import StoreUnavailableError
 from marketstream.domain.interval import Interval
 from marketstream.settings import PostgresSettings
 from marketstream.streaming.indicators import IndicatorRecipe, make_indicators, to_messages
 from marketstream.testing.fake_readers import InMemoryMarketReader
+from marketstream.testing.platform import eventually
 
 pytestmark = pytest.mark.spark
 
@@ -210,8 +213,8 @@ def test_recorded_shares(spark, tmp_path):
 
 
 def test_recorded_bitcoin(spark, tmp_path):
-    time = pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC")
-    frame = pl.read_csv(recording("btc_perp_1min_202201.csv.gz")).with_columns(start_us=time.cast(pl.Int64))
+    timestamp = pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M:%S%.f", time_unit="us", time_zone="UTC")
+    frame = pl.read_csv(recording("btc_perp_1min_202201.csv.gz")).with_columns(start_us=timestamp.cast(pl.Int64))
     bars = recorded(frame.head(6_000), Interval.parse("1min"))
     stream = Stream(spark, tmp_path / "bitcoin").run(*in_pieces(as_streamed([bars]), 2))
     assert_equal_to_oracle(stream.kept, bars, utc_days(bars))
@@ -261,6 +264,28 @@ def test_a_database_that_is_behind_at_the_start_is_asked_again_and_all_is_told_a
     recipe.history.write(bars[:620])  # what came before, and not yet what comes now
     stream.run(bars[620:])
     assert_equal_to_oracle(stream.kept | cold_part(bars[:600]), bars, utc_days(bars))
+
+
+def test_a_database_that_is_behind_is_asked_again_though_nothing_more_comes(spark, tmp_path):
+    bars = [replace(bar, last_event_time_us=bar.end_us - 1) for bar in walk(640, seed=9)]
+    recipe = replace(RECIPE, history=Growing(tmp_path / "stored"))
+    recipe.history.write(bars[:580])
+    stream = Stream(spark, tmp_path / "silent", recipe).run(bars[600:])
+    wake = (QUERY_WAKES, "indicators", encode(QueryWake(query="indicators", time_us=0)))
+
+    def woken():
+        before = len(stream.told)
+        stream.run([wake])
+        return len(stream.told) - before
+
+    assert woken() == 0  # still behind
+    recipe.history.write(bars)
+    told = eventually(woken, within_seconds=120, what="what is due to be told")
+    assert told == 40
+    assert_equal_to_oracle(stream.kept | cold_part(bars[:600]), bars, utc_days(bars))
+    time.sleep(11)  # longer than a timer takes
+    assert woken() == 0
+    assert stream.observed[-1]["technical_indicators"].undecodable in (None, 0)
 
 
 def cold_part(bars):

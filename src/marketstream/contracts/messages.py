@@ -197,6 +197,19 @@ class DeadLetterMark:
     time_us: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryWake:
+    """Makes a query that has nothing to read run a batch, in which its timers expire; on `query_wakes`.
+
+    Attributes:
+        query: The query's name.
+        time_us: When.
+    """
+
+    query: str
+    time_us: int
+
+
 MESSAGES: dict[str, type] = {
     "tick": Tick,
     "quote": Quote,
@@ -207,6 +220,7 @@ MESSAGES: dict[str, type] = {
     "dead_letter_mark": DeadLetterMark,
     "feed_event": FeedEvent,
     "alert": Alert,
+    "query_wake": QueryWake,
 }
 SCHEMAS: dict[str, TypeAdapter[Any]] = {name: TypeAdapter(message) for name, message in MESSAGES.items()}
 _TICK: TypeAdapter[Tick] = SCHEMAS["tick"]
@@ -221,7 +235,7 @@ _ALERT: TypeAdapter[Alert] = SCHEMAS["alert"]
 
 
 def encode(
-    message: Tick | Quote | Cancel | Bar | Indicators | DeadLetter | DeadLetterMark | FeedEvent | Alert,
+    message: Tick | Quote | Cancel | Bar | Indicators | DeadLetter | DeadLetterMark | FeedEvent | Alert | QueryWake,
 ) -> bytes:
     """JSON of any message type."""
     return orjson.dumps(message)

@@ -22,6 +22,7 @@ from marketstream.contracts.topics import (
     FEED_EVENTS,
     INDICATORS,
     PROVIDER_BARS,
+    QUERY_WAKES,
     QUOTES,
     TICKS,
 )
@@ -39,6 +40,7 @@ MESSAGE_OF_TOPIC = {
     DEAD_LETTER_MARKS: "dead_letter_mark",
     FEED_EVENTS: "feed_event",
     ALERTS: "alert",
+    QUERY_WAKES: "query_wake",
 }
 
 Schema = dict[str, Any]

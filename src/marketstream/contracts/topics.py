@@ -12,6 +12,7 @@ FEED_EVENTS = "feed_events"
 ALERTS = "alerts"
 BARS_PREFIX = "aggregated_data_"
 INDICATORS = "technical_indicators"
+QUERY_WAKES = "query_wakes"
 
 # What the producer writes.
 INGEST_TOPICS = (TICKS, QUOTES, CANCELS, PROVIDER_BARS, DEAD_LETTERS, FEED_EVENTS, ALERTS)
@@ -26,4 +27,4 @@ def bars_topic(interval: Interval) -> str:
 
 def all_topics(intervals: tuple[Interval, ...]) -> tuple[str, ...]:
     """Every topic the platform needs for these bar intervals."""
-    return (*INGEST_TOPICS, DEAD_LETTER_MARKS, *map(bars_topic, intervals), INDICATORS)
+    return (*INGEST_TOPICS, DEAD_LETTER_MARKS, *map(bars_topic, intervals), INDICATORS, QUERY_WAKES)

@@ -20,18 +20,19 @@ from marketstream.analytics.live_state import LiveState
 from marketstream.analytics.parameters import IndicatorParameters
 from marketstream.analytics.sessions import MarketSessions
 from marketstream.contracts.messages import decode_bar, encode
-from marketstream.contracts.topics import BARS_PREFIX, INDICATORS, PROVIDER_BARS
+from marketstream.contracts.topics import BARS_PREFIX, INDICATORS, PROVIDER_BARS, QUERY_WAKES
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
 from marketstream.streaming.history import BarHistory, HistorySource, worker_history
 
 # Raise it whenever the grouping or the state changes: checkpoints made for another version are not resumed.
-TRANSFORM_VERSION = 3
+TRANSFORM_VERSION = 4
 
 _STATE_SCHEMA = "closed binary, rest binary"
 _OUTPUT_SCHEMA = "key string, value binary, told int, stale int, undecodable int"
 _STATE_MS = int(timedelta(days=30).total_seconds() * 1_000)  # a symbol that is silent for so long is forgotten
+_RECALL_AGAIN_MS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def make_indicators(messages: DataFrame, recipe: IndicatorRecipe) -> DataFrame:
     """Computes indicators of bars as they come.
 
     Args:
-        messages: Kafka rows (`topic`, `key`, `value`) of bars' topics; a stream.
+        messages: Kafka rows (`topic`, `key`, `value`) of bars' topics, and of `query_wakes`; a stream.
         recipe: How.
 
     Returns:
@@ -64,6 +65,7 @@ def make_indicators(messages: DataFrame, recipe: IndicatorRecipe) -> DataFrame:
     series = F.concat_ws(" ", _interval(), F.col("key").cast("string"))
     return (
         messages.where("key is not null and value is not null")
+        .where(F.col("topic") != QUERY_WAKES)  # what they are for has happened: there is a batch
         .select(series.alias("series"), "value")
         .groupBy("series")
         .transformWithState(IndicatorProcessor(recipe), _OUTPUT_SCHEMA, "Update", "ProcessingTime")
@@ -88,6 +90,7 @@ class IndicatorProcessor(StatefulProcessor):
 
     def init(self, handle: StatefulProcessorHandle) -> None:
         """Declares the state."""
+        self._handle = handle
         self._state = handle.getValueState("indicators", _STATE_SCHEMA, ttlDurationMs=_STATE_MS)
 
     def handleInputRows(self, key: Any, rows: Iterator[Any], timerValues: Any) -> Iterator[Row]:  # noqa: N802, N803
@@ -96,15 +99,42 @@ class IndicatorProcessor(StatefulProcessor):
         bars, undecodable = _decode(rows, symbol, interval)
         if bars:
             live, told = self._told(symbol, Interval.parse(interval), bars)
-            state = live.state()
-            self._state.update((state.closed, state.pack()))
-            yield from (Row(key=symbol, value=encode(one), told=0, stale=0, undecodable=0) for one in told)
-            yield Row(key=symbol, value=None, told=len(told), stale=live.stale, undecodable=undecodable)
+            self._keep(live)
+            if live.recalls is not None:
+                self._ask_again(timerValues)
+            yield from _rows(symbol, told, live.stale, undecodable)
         elif undecodable:
-            yield Row(key=symbol, value=None, told=0, stale=0, undecodable=undecodable)
+            yield from _rows(symbol, [], 0, undecodable)
+
+    def handleExpiredTimer(  # noqa: N802
+        self,
+        key: Any,
+        timerValues: Any,  # noqa: N803
+        expiredTimerInfo: Any,  # noqa: N803
+    ) -> Iterator[Row]:
+        """Asks for history again, which may have been away or behind when the last bar came, and no other has since."""
+        interval, _, symbol = key[0].partition(" ")
+        live = self._restored(symbol)
+        if live is None or live.recalls is None:
+            return
+        told = self._recalled(live, symbol, Interval.parse(interval))
+        if live.recalls is None:
+            self._keep(live)
+        else:
+            self._ask_again(timerValues)
+        yield from _rows(symbol, told, live.stale, 0)
 
     def close(self) -> None:
         """Nothing is open: what outlives a batch belongs to the worker's process."""
+
+    def _keep(self, live: LiveIndicators) -> None:
+        state = live.state()
+        self._state.update((state.closed, state.pack()))
+
+    def _ask_again(self, timer_values: Any) -> None:
+        """Sets a timer, to a round number: so a key has one, or two, however many bars come."""
+        passed = timer_values.getCurrentProcessingTimeInMs() // _RECALL_AGAIN_MS
+        self._handle.registerTimer((passed + 2) * _RECALL_AGAIN_MS)
 
     def _told(self, symbol: str, interval: Interval, bars: list[Bar]) -> tuple[LiveIndicators, list[Indicators]]:
         """The indicators after these bars, and what they say."""
@@ -164,6 +194,13 @@ class IndicatorProcessor(StatefulProcessor):
 
     def _past(self, source: HistorySource) -> BarHistory:
         return worker_history(source, self._recipe.parameters.history_bars)
+
+
+def _rows(symbol: str, told: list[Indicators], stale: int, undecodable: int) -> Iterator[Row]:
+    """A row for each message, and one that counts."""
+    for one in told:
+        yield Row(key=symbol, value=encode(one), told=0, stale=0, undecodable=0)
+    yield Row(key=symbol, value=None, told=len(told), stale=stale, undecodable=undecodable)
 
 
 @cache

@@ -1,7 +1,7 @@
 """The indicators query, from start to stop.
 
-Reads: topics `aggregated_data_*` and `provider_bars`; past bars through a reader that the caller picks.
-Writes: topic `technical_indicators`, at least once; `<data_dir>/run/indicators.json`, its progress.
+Reads: topics `aggregated_data_*`, `provider_bars` and `query_wakes`; past bars through a reader that the caller picks.
+Writes: topics `technical_indicators`, at least once, and `query_wakes`; `<data_dir>/run/indicators.json`, its progress.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,8 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from marketstream.analytics.parameters import IndicatorParameters
 from marketstream.bus.admin import ensure_topics, partition_count, topic_ids
-from marketstream.contracts.topics import INDICATORS, PROVIDER_BARS, all_topics, bars_topic
+from marketstream.bus.publisher import KafkaPublisher
+from marketstream.contracts.topics import INDICATORS, PROVIDER_BARS, QUERY_WAKES, all_topics, bars_topic
 from marketstream.domain.interval import MICROSECONDS
 from marketstream.observability.logs import get_logger
 from marketstream.settings import Settings
@@ -24,10 +25,12 @@ from marketstream.streaming.running import stop_signal, watch
 from marketstream.streaming.session import open_session
 from marketstream.streaming.source_lag import source_lag
 from marketstream.streaming.trigger import Trigger
+from marketstream.streaming.waker import Waker
 
 QUERY = "indicators"
 _LOG = get_logger("streaming")
 _BATCH_BARS_MAX = "100000"  # bounds a batch's memory while it catches up
+_WAKES_MAX = 10  # that wait for a broker that is away
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +93,8 @@ def indicators_trigger(settings: Settings) -> Trigger:
 
 
 def indicators_sources(settings: Settings) -> tuple[str, ...]:
-    """The topics whose bars have indicators."""
-    return (PROVIDER_BARS, *map(bars_topic, settings.intervals))
+    """The topics whose bars have indicators, and the one that wakes the query."""
+    return (PROVIDER_BARS, QUERY_WAKES, *map(bars_topic, settings.intervals))
 
 
 def indicators_shape(settings: Settings) -> QueryShape:
@@ -159,6 +162,7 @@ def run_indicators(settings: Settings, history: HistorySource | None) -> None:
         _LOG.info("query starts", trigger=settings.streaming.indicators_trigger, checkpoint=checkpoint.reason)
         query = job.start(spark, checkpoint)
         observer = QueryObserver(QUERY, job.trigger, source_lag(settings, job.trigger, spark))
-        watch(query, stop, settings.data_dir / "run", observer)
+        waker = Waker(QUERY, KafkaPublisher(settings.kafka.bootstrap_servers, queue_messages=_WAKES_MAX))
+        watch(query, stop, settings.data_dir / "run", observer, waker=waker)
         query.stop()
         spark.stop()

@@ -15,6 +15,7 @@ from pyspark.sql.streaming.query import StreamingQuery
 
 from marketstream.domain.errors import StreamingError
 from marketstream.streaming.query_metrics import QueryObserver
+from marketstream.streaming.waker import Waker
 
 _PROGRESS_SECONDS = 1.0
 _NO_LIMIT = 2**63
@@ -34,6 +35,7 @@ def watch(
     folder: Path,
     observer: QueryObserver,
     *,
+    waker: Waker | None = None,
     rows_max: int = _NO_LIMIT,
 ) -> int:
     """Returns how many rows its state has when `stop` is set, or when they are more than `rows_max`.
@@ -43,16 +45,20 @@ def watch(
         stop: Set to end the watch; the query goes on.
         folder: Where its progress is written.
         observer: Tells Prometheus.
+        waker: Keeps its timers going, if it has any.
         rows_max: See above.
 
     Raises:
         StreamingError: The query ended by itself.
+        BusError: It cannot be woken.
     """
     rows = 0
     while not stop.wait(_PROGRESS_SECONDS) and rows <= rows_max:
         if not query.isActive:
             error: StreamingQueryException | None = query.exception()
             raise StreamingError(f"the {query.name} query stopped by itself: {error}")
+        if waker is not None:
+            waker.look()
         progress = observer.look(query)
         rows = sum(operator["numRowsTotal"] for operator in progress["stateOperators"]) if progress else 0
         _write(folder / f"{query.name}.json", _report(query, progress, rows, sum(observer.lag.values())))

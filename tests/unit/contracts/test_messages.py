@@ -57,6 +57,7 @@ EXAMPLES = {
     "technical_indicators": Indicators.of(BAR, {"sma_20": 1.25, "rsi_14": 50.0}),
     "dead_letter_queue": DeadLetter.of(rejected(b"{", symbol="IBM")),
     "dead_letter_marks": messages.DeadLetterMark(letter_id="0:7", published=1, already_there=0, time_us=1),
+    "query_wakes": messages.QueryWake(query="indicators", time_us=1),
     "feed_events": FeedEvent(
         kind="gap",
         provider="binance",

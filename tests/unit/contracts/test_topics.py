@@ -20,6 +20,7 @@ def test_topics_are_named_by_interval() -> None:
         "aggregated_data_1min",
         "aggregated_data_15min",
         "technical_indicators",
+        "query_wakes",
     )
     assert bars_topic(Interval.parse("300s")) == "aggregated_data_5min"
 
