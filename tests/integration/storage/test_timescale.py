@@ -194,7 +194,7 @@ def test_writers_that_meet_a_new_day_together_both_succeed(database: PostgresSet
     assert len(reader.ticks("IBM", start_us=None, end_us=None, limit=100)) == 40
 
 
-@pytest.mark.parametrize("time_us", [-1, -(2**62), 2**62, NOW_US + 400 * DAY_US])
+@pytest.mark.parametrize("time_us", [-1, -(2**62), 2**62, pytest.param(NOW_US + 400 * DAY_US, id="in 400 days")])
 def test_a_senseless_time_is_refused_for_good_and_makes_no_partition(
     writer: TimescaleWriter, database: PostgresSettings, time_us: int
 ) -> None:
