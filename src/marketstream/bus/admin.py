@@ -1,19 +1,31 @@
 """Creates the topics and reads consumer lag. Writes: every topic's settings."""
 
+import time
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec  # re-exported by .admin, but not to type checkers
 from confluent_kafka.cimpl import NewTopic  # re-exported by .admin, but not to type checkers
 
 from marketstream.contracts.topics import RETENTION_MS
 from marketstream.domain.errors import BusError
 
+# A topic has only just been made, or its leader has changed.
+LEADERLESS = (
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError._NOENT,  # the client's own word for it
+)
 _ALREADY_EXISTS = "TOPIC_ALREADY_EXISTS"
+_LEADER_SECONDS = 10.0
+_RETRY_SECONDS = 0.05
+_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # confluent-kafka leaves it untyped
 
 
 def ensure_topics(bootstrap_servers: str, topics: tuple[str, ...], partitions: int) -> list[str]:
-    """Creates what is missing and returns the names of what it created.
+    """Creates what is missing, waits until its partitions can be read and written, and returns what it created.
 
     Raises:
         BusError: The broker is away or refuses.
@@ -32,9 +44,27 @@ def ensure_topics(bootstrap_servers: str, topics: tuple[str, ...], partitions: i
             except KafkaException as error:
                 if error.args[0].name() != _ALREADY_EXISTS:
                     raise
+        _wait_for_leaders(admin, [TopicPartition(topic, number) for topic in missing for number in range(partitions)])
     except KafkaException as error:
         raise BusError(f"Kafka at {bootstrap_servers}: {error}") from error
     return missing
+
+
+def _wait_for_leaders(admin: AdminClient, places: list[TopicPartition]) -> None:
+    """Returns when each partition's leader knows that it is one, which takes it a moment after the topic is there."""
+    deadline = time.monotonic() + _LEADER_SECONDS
+    while places:
+        waiting = []
+        for place, answer in admin.list_offsets(dict.fromkeys(places, _LATEST)).items():
+            try:
+                answer.result(timeout=_LEADER_SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
+                    raise
+                waiting.append(place)
+        places = waiting
+        if waiting:
+            time.sleep(_RETRY_SECONDS)
 
 
 def partition_count(bootstrap_servers: str, topic: str) -> int:
