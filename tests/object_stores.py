@@ -1,4 +1,4 @@
-"""An object store of one's own for tests: SeaweedFS, which speaks S3, from the wheel that the tests bring or from PATH."""
+"""An object store of one's own for tests: SeaweedFS, which speaks S3, from the wheel among what tests need or PATH."""
 
 import shutil
 import signal

@@ -93,7 +93,7 @@ def test_ticks_reach_the_lake_once_and_spark_reads_them_by_date_and_symbol(spark
 def test_sparks_workers_write_into_an_object_store(spark, s3_recipe):
     ticks = [lake_tick(number, symbol=symbol) for symbol in SYMBOLS[:3] for number in range(0, 200, 20)]
     cancels = [make_cancel(tick) for tick in ticks[:2]]
-    (bar,) = bars_of([replace(lake_tick(0), symbol="A")], MINUTE)
+    (bar,) = bars_of([lake_tick(0)], MINUTE).values()
     said = messages("tick_data", ticks) + messages("trade_cancels", cancels) + messages("aggregated_data_1min", [bar])
     frame = spark.createDataFrame([(topic, bytearray(value)) for topic, value in said], MESSAGES)
     for new in (True, False):
