@@ -72,7 +72,7 @@ test: setup ## Run every test that takes no minutes (ARGS=-x)
 	@$(BIN)/pytest $(SIDE_BY_SIDE:%=--ignore=%) $(ARGS)
 
 test-fast: setup ## Run the tests that need neither network nor JVM
-	@$(BIN)/pytest tests/unit tests/property $(ARGS)
+	@$(BIN)/pytest tests/unit tests/property -m "not servers" $(ARGS)
 
 test-long: setup ## Run every test, also those that show in minutes what others show in seconds
 	@$(MAKE) test ARGS="--long $(ARGS)"

@@ -1,7 +1,8 @@
 """Real servers for tests: started on first use, on free ports, in a temporary directory; stopped when the session ends.
 
-Every fixture here yields a `Settings` whose ports and passwords point at what runs. A server that this machine lacks is
-a failure, except InfluxDB, which is skipped unless MARKETSTREAM_REQUIRE_SERVERS=1.
+Every fixture here yields a `Settings` whose ports and passwords point at what runs, or the URL of a lake. A server that
+this machine lacks is a failure, except InfluxDB and the object store, which are skipped unless
+MARKETSTREAM_REQUIRE_SERVERS=1.
 """
 
 import logging
@@ -9,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 import structlog
@@ -20,6 +22,7 @@ from marketstream.launch.secrets import ensure_secrets
 from marketstream.launch.servers import Absent, Obtainable, all_servers
 from marketstream.settings import Settings, load_settings
 from marketstream.testing.platform import free_ports
+from object_stores import BUCKET, KEYS, ObjectStoreServer, make_bucket
 
 # So that helpers' assertions tell what they compared, as tests' do.
 pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "conftest"))
@@ -31,6 +34,10 @@ hypothesis_settings.load_profile("patient")
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Which tests run and how hard tests/chaos goes about it; `make test-long`, `test-chaos`, `test-crash` do more."""
     parser.addoption("--long", action="store_true", help="run the tests marked long, too")
+    parser.addoption(
+        "--s3-endpoint",
+        help="run the lake's tests there, such as 127.0.0.1:9000, by the keys of tests/object_stores.py",
+    )
     group = parser.getgroup("chaos")
     group.addoption("--chaos-faults", type=int, default=6, help="how many faults a run injects")
     group.addoption("--chaos-seconds", type=float, default=24.0, help="over how long they are spread")
@@ -155,3 +162,39 @@ def redis_settings(_server_pool: ServerPool) -> Settings:
 def influx_settings(_server_pool: ServerPool) -> Settings:
     """Settings that point at a running InfluxDB with its bucket."""
     return _server_pool.require("influxdb")
+
+
+@pytest.fixture(scope="session")
+def _s3_endpoint(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    given = request.config.getoption("--s3-endpoint")
+    if given:
+        make_bucket(given)
+        yield given
+        return
+    server = ObjectStoreServer(tmp_path_factory.mktemp("object-store"))
+    availability = server.availability()
+    if isinstance(availability, Absent) and os.environ.get("MARKETSTREAM_REQUIRE_SERVERS") != "1":
+        pytest.skip(f"no object store is here: {availability.reason}")
+    with running(server, server.settings.data_dir / "seaweedfs.log"):
+        yield server.endpoint
+
+
+@pytest.fixture
+def s3_environment(_s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """What a user of a store that speaks S3 has in the environment; set while the test runs."""
+    variables = {**KEYS, "AWS_ENDPOINT_URL": f"http://{_s3_endpoint}"}
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+@pytest.fixture
+def s3_lake(s3_environment: dict[str, str]) -> str:
+    """The URL of a new lake in an object store."""
+    return f"s3a://{BUCKET}/{uuid4().hex}"
+
+
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.servers)])
+def lake_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of a new lake: once a folder, once in an object store."""
+    return str(tmp_path / "lake") if request.param == "folder" else request.getfixturevalue("s3_lake")

@@ -3,11 +3,10 @@
 import os
 import signal
 from multiprocessing.synchronize import Event
-from pathlib import Path
 from typing import Any
 
 from lakes import DAY_US
-from marketstream.lake import swap
+from marketstream.lake import compaction, swap
 from marketstream.lake.compaction import compact, compact_partition
 from marketstream.lake.datasets import TICK_ROWS
 from marketstream.lake.places import Partition, Span, date_of
@@ -18,10 +17,11 @@ PARTITION = Partition("ticks", "", DAY, "A")
 ALL = 10**9
 
 
-def compact_and_die(root: str, step: str) -> None:
+def compact_and_die(url: str, step: str) -> None:
     """Compacts, and is killed at the step."""
-    store = LakeStore.at(root)
+    store = LakeStore.at(url)
     exchange: Any = swap._exchange
+    finish: Any = swap._finish
 
     def die(*_: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -31,19 +31,45 @@ def compact_and_die(root: str, step: str) -> None:
         die()
 
     def hide_one_and_die(store: LakeStore, partition: Partition) -> None:
-        Path(store.path(store.files(partition)[0].path)).unlink()
+        store.filesystem.delete_file(store.path(store.files(partition)[0].path))
+        die()
+
+    def hide_all(store: LakeStore, partition: Partition) -> None:
+        for file in store.files(partition):
+            store.filesystem.delete_file(store.path(file.path))
+        if not store.local:  # where a folder is there as long as there is an object in it
+            store.filesystem.delete_dir(store.path(partition.path))
+
+    def hide_and_die(store: LakeStore, partition: Partition) -> None:
+        hide_all(store, partition)
+        die()
+
+    def show_half_and_die(store: LakeStore, partition: Partition) -> None:
+        """To move an object is to copy it, and then to take the first one away."""
+        hide_all(store, partition)
+        name = Span(0, 300).file_name
+        store.filesystem.copy_file(store.path(swap.staged(partition, name)), store.path(partition.path, name))
+        die()
+
+    def finish_and_die(store: LakeStore, partition: Partition) -> None:
+        finish(store, partition)
         die()
 
     def without_exchange(*_: Any) -> bool:
         return False
 
     replaced: dict[str, dict[str, Any]] = {
-        "written": {"_exchange": die},
         "exchanged": {"_exchange": exchange_and_die},
         "ready": {"_exchange": without_exchange, "_finish": die},
         "half hidden": {"_exchange": without_exchange, "_finish": hide_one_and_die},
+        "hidden": {"_exchange": without_exchange, "_finish": hide_and_die},
+        "half shown": {"_exchange": without_exchange, "_finish": show_half_and_die},
+        "shown": {"_exchange": without_exchange, "_finish": finish_and_die},
     }
-    vars(swap).update(replaced[step])
+    if step == "staged":
+        vars(compaction).update(swap=die)
+    else:
+        vars(swap).update(replaced[step])
     compact_partition(store, TICK_ROWS, PARTITION, ALL)
 
 

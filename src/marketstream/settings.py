@@ -271,7 +271,7 @@ class ArchiveSettings(Section):
 
     url: str = Field(
         default="",
-        description="a folder, or a place such as `s3a://bucket/lake`; by default `lake` in the data directory",
+        description="a folder, or a place such as `s3://bucket/lake`; by default `lake` in the data directory",
     )
     trigger: str = Field(default="1 minute", description="how often the job takes what has come")
     batch_messages: int = Field(default=1_000_000, ge=1, description="most messages it takes at once")

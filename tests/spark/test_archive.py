@@ -37,6 +37,14 @@ def recipe(tmp_path):
 
 
 @pytest.fixture
+def s3_recipe(spark, s3_lake, s3_environment, monkeypatch):
+    """A lake in an object store; Spark's workers have the environment that was there when Spark started."""
+    for name, value in s3_environment.items():
+        monkeypatch.setitem(spark.sparkContext.environment, name, value)
+    return LakeRecipe(s3_lake, 60)
+
+
+@pytest.fixture
 def archive(spark, recipe):
     def take(dataset, messages):
         frame = spark.createDataFrame([(topic, bytearray(value)) for topic, value in messages], MESSAGES).coalesce(1)
@@ -79,6 +87,23 @@ def test_ticks_reach_the_lake_once_and_spark_reads_them_by_date_and_symbol(spark
     }
     chosen = read.where("date = '2023-11-16' and symbol = 'A=B 50%'")
     assert chosen.count() == sum(t.symbol == "A=B 50%" and t.event_time_us >= DAY_US + 1_440 * MINUTE_US for t in ticks)
+
+
+@pytest.mark.servers
+def test_sparks_workers_write_into_an_object_store(spark, s3_recipe):
+    ticks = [lake_tick(number, symbol=symbol) for symbol in SYMBOLS[:3] for number in range(0, 200, 20)]
+    cancels = [make_cancel(tick) for tick in ticks[:2]]
+    (bar,) = bars_of([lake_tick(0)], MINUTE).values()
+    said = messages("tick_data", ticks) + messages("trade_cancels", cancels) + messages("aggregated_data_1min", [bar])
+    frame = spark.createDataFrame([(topic, bytearray(value)) for topic, value in said], MESSAGES)
+    for new in (True, False):
+        for dataset, items in ((TICK_ROWS, ticks), (CANCEL_ROWS, cancels), (BAR_ROWS, [bar])):
+            written = write_lake(parse_rows(frame, dataset), dataset, s3_recipe)
+            assert (written.rows, written.changed) == (len(items), len(items) * new)
+    by_key = sorted(ticks, key=lambda tick: (tick.symbol, tick.event_time_us))
+    assert sorted(lake_rows(s3_recipe, TICK_ROWS), key=lambda row: (row["symbol"], row["event_time_us"])) == rows_of(
+        by_key
+    )
 
 
 def test_what_is_no_tick_is_left_out(archive, recipe):

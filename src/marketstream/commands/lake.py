@@ -38,7 +38,7 @@ def show(first: _First = None, last: _Last = None) -> None:
 
 @app.command()
 def compact(first: _First = None, last: _Last = None) -> None:
-    """Merges each past date's files, by symbol; readers and the archive job may go on meanwhile."""
+    """Merges each past date's files, by symbol; of a lake in a folder, readers and archive may go on meanwhile."""
     from marketstream.lake.compaction import compact as merge_files
     from marketstream.lake.store import LakeStore
 

@@ -32,6 +32,12 @@ ROW_GROUP = 100_000
 _STRIPES = 1_024
 _MODE = 0o644  # a temporary file is its owner's alone; one of the lake is for readers
 # Where an object takes the other's place when it is complete. Azure's and HDFS's begin with taking the old one away.
+_ONE_REQUEST = (
+    "allow_delayed_open=true"  # for a small object, instead of an upload in parts that a kill leaves unfinished
+)
+_NO_KEYS = (
+    "logs and checkpoints tell it, so keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, not in front of @"
+)
 _SCHEMES = {"file": "file", "s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
 
 
@@ -72,7 +78,8 @@ class LakeStore:
         """Opens a lake, which need not be there yet.
 
         Args:
-            url: A local folder, or `s3://`, `s3a://`, `gs://` and a place there.
+            url: A local folder, or `s3://`, `s3a://`, `gs://` and a place there. What else a store needs (its address,
+                keys, a region) comes from the environment as its own tools have it, or as pyarrow's options after `?`.
 
         Raises:
             ConfigurationError: It is no such URL, or its store can't be reached.
@@ -83,6 +90,13 @@ class LakeStore:
         if scheme not in _SCHEMES:
             known = "a lake is in a folder, or at s3://, s3a:// or gs://, which replace a file in one step"
             raise ConfigurationError(f"MARKETSTREAM_ARCHIVE__URL={url!r}: {known}")
+        bucket = rest.partition("/")[0].partition("?")[0]
+        if "@" in bucket:
+            raise ConfigurationError(f"MARKETSTREAM_ARCHIVE__URL: {_NO_KEYS}")
+        if not bucket and _SCHEMES[scheme] != "file":
+            raise ConfigurationError(f"MARKETSTREAM_ARCHIVE__URL={url!r} names no bucket")
+        if _SCHEMES[scheme] == "s3":
+            rest += f"{'&' if '?' in rest else '?'}{_ONE_REQUEST}"
         try:
             return cls(*fs.FileSystem.from_uri(f"{_SCHEMES[scheme]}://{rest}"))
         except (pa.ArrowInvalid, OSError) as error:
@@ -95,11 +109,17 @@ class LakeStore:
     def files(self, partition: Partition) -> list[LakeFile]:
         """A partition's files by their spans; none where it isn't there."""
         found = []
-        for info in self._list(self.path(partition.path)) if partition.nameable else ():
+        for info in self.infos(self.path(partition.path)) if partition.nameable else ():
             span = Span.parse(info.base_name)
             if info.type == fs.FileType.File and span is not None:
                 found.append(LakeFile(partition, span, info.size))
         return sorted(found, key=lambda file: file.span)
+
+    def infos(self, folder: str) -> list[fs.FileInfo]:
+        """What is in a folder of the file system; nothing where it isn't there, as one without objects in a store."""
+        with failures():
+            found: list[fs.FileInfo] = self.filesystem.get_file_info(fs.FileSelector(folder, allow_not_found=True))
+            return found
 
     def partitions(self, dataset: Dataset, days: tuple[str, str] = ("", "9")) -> Iterator[Partition]:
         """The partitions of a dataset, level by level.
@@ -112,18 +132,18 @@ class LakeStore:
 
     def read(self, dataset: Dataset, file: LakeFile) -> pa.Table:
         """A file's rows in the dataset's columns; what it lacks since it is older gets its default."""
-        with _failures(), pq.ParquetFile(self.path(file.path), filesystem=self.filesystem) as parquet:
+        with failures(), pq.ParquetFile(self.path(file.path), filesystem=self.filesystem) as parquet:
             return conform(dataset, parquet.read())
 
     def rows(self, file: LakeFile) -> int:
         """How many rows a file has, by its footer."""
-        with _failures(), pq.ParquetFile(self.path(file.path), filesystem=self.filesystem) as parquet:
+        with failures(), pq.ParquetFile(self.path(file.path), filesystem=self.filesystem) as parquet:
             count: int = parquet.metadata.num_rows
             return count
 
     def row_groups(self, dataset: Dataset, file: LakeFile) -> Iterator[pa.Table]:
         """A file's rows as `read` gives them, a part at a time."""
-        with _failures(), pq.ParquetFile(self.path(file.path), filesystem=self.filesystem) as parquet:
+        with failures(), pq.ParquetFile(self.path(file.path), filesystem=self.filesystem) as parquet:
             for index in range(parquet.num_row_groups):
                 yield conform(dataset, parquet.read_row_group(index))
 
@@ -136,7 +156,7 @@ class LakeStore:
             tables: Its rows.
         """
         final = self.path(path)
-        with _failures():
+        with failures():
             if self.local:
                 self._write_local(path, schema, tables)
             else:  # an object is there once it is complete; one that fails on the way must not be completed
@@ -186,15 +206,10 @@ class LakeStore:
             if partition is not None:
                 yield partition
             return
-        for info in sorted(self._list(self.path(path)), key=lambda info: info.base_name):
+        for info in sorted(self.infos(self.path(path)), key=lambda info: info.base_name):
             name, _, value = info.base_name.partition("=")
             if info.type == fs.FileType.Directory and (name != "date" or days[0] <= value <= days[1]):
                 yield from self._walk(dataset, f"{path}/{info.base_name}", levels - 1, days)
-
-    def _list(self, path: str) -> list[fs.FileInfo]:
-        with _failures():
-            found: list[fs.FileInfo] = self.filesystem.get_file_info(fs.FileSelector(path, allow_not_found=True))
-            return found
 
 
 def conform(dataset: Dataset, table: pa.Table) -> pa.Table:
@@ -225,7 +240,8 @@ def _write_tables(sink: Any, schema: pa.Schema, tables: Iterable[pa.Table]) -> N
 
 
 @contextmanager
-def _failures() -> Iterator[None]:
+def failures() -> Iterator[None]:
+    """Tells what the file system says is wrong as a `StoreError`."""
     try:
         yield
     except (OSError, pa.ArrowException) as error:

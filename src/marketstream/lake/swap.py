@@ -19,7 +19,7 @@ import orjson
 from pyarrow import fs
 
 from marketstream.lake.places import SUFFIX, Partition
-from marketstream.lake.store import STAGING, LakeStore, sync_folder
+from marketstream.lake.store import STAGING, LakeStore, failures, sync_folder
 
 _READY = "ready.json"  # names the old files, once the new ones are complete
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # linux/fcntl.h, linux/fs.h
@@ -39,27 +39,35 @@ def swap(store: LakeStore, partition: Partition, merged: Sequence[str], kept: Se
         partition: Whose files they are.
         merged: Names of the files that go.
         kept: Names of the files that stay as they are.
+
+    Raises:
+        StoreError: The lake can't be read or written.
     """
     staging = store.path(STAGING, partition.path)
-    if not (store.local and _exchange(staging, store.path(partition.path), kept)):
-        with store.filesystem.open_output_stream(f"{staging}/{_READY}.tmp") as stream:
-            stream.write(orjson.dumps(merged))
-        store.filesystem.move(f"{staging}/{_READY}.tmp", f"{staging}/{_READY}")
-        _finish(store, partition)
-    store.filesystem.delete_dir(staging)
+    with failures():
+        if not (store.local and _exchange(staging, store.path(partition.path), kept)):
+            with store.filesystem.open_output_stream(f"{staging}/{_READY}.tmp") as stream:
+                stream.write(orjson.dumps(merged))
+            store.filesystem.move(f"{staging}/{_READY}.tmp", f"{staging}/{_READY}")
+            _finish(store, partition)
+        store.filesystem.delete_dir(staging)
 
 
 def recover(store: LakeStore, partition: Partition) -> None:
     """Completes, or clears away, what a crash cut short, a write or a compaction.
 
     Call it with the partition locked, before looking at it.
+
+    Raises:
+        StoreError: The lake can't be read or written.
     """
     staging = store.path(STAGING, partition.path)
-    if store.filesystem.get_file_info(staging).type != fs.FileType.Directory:
-        return
-    if store.filesystem.get_file_info(f"{staging}/{_READY}").type == fs.FileType.File:
-        _finish(store, partition)
-    store.filesystem.delete_dir(staging)
+    with failures():
+        if store.filesystem.get_file_info(staging).type != fs.FileType.Directory:
+            return
+        if store.filesystem.get_file_info(f"{staging}/{_READY}").type == fs.FileType.File:
+            _finish(store, partition)
+        store.filesystem.delete_dir(staging)
 
 
 def _exchange(staging: str, folder: str, kept: Sequence[str]) -> bool:
@@ -86,10 +94,10 @@ def _finish(store: LakeStore, partition: Partition) -> None:
     staging, folder = store.path(STAGING, partition.path), store.path(partition.path)
     with store.filesystem.open_input_stream(f"{staging}/{_READY}") as stream:
         merged: list[str] = orjson.loads(stream.read())
-    there = {info.base_name for info in store.filesystem.get_file_info(fs.FileSelector(folder))}
+    there = {info.base_name for info in store.infos(folder)}  # of an object store's folder nothing may be left
     for name in merged:
         if name in there:
             store.filesystem.delete_file(f"{folder}/{name}")
-    for info in store.filesystem.get_file_info(fs.FileSelector(staging)):
+    for info in store.infos(staging):
         if info.base_name.endswith(SUFFIX):
             store.filesystem.move(info.path, f"{folder}/{info.base_name}")

@@ -23,7 +23,7 @@ from marketstream.contracts.topics import CANCELS, TICKS
 from marketstream.domain.market import Cancel, Tick
 from marketstream.lake.datasets import TICK_ROWS, Dataset
 from marketstream.lake.places import DAY_US, Partition, day_start_us
-from marketstream.lake.store import LakeFile, LakeStore
+from marketstream.lake.store import LakeFile, LakeStore, failures
 from marketstream.ports import KnownTrades, Message, RestoringWriter, TickHistory
 
 _TICKS_AT_ONCE = 5_000
@@ -43,7 +43,8 @@ def lake_day(lake: LakeStore, symbols: Sequence[str], day: date) -> Iterator[lis
     with TemporaryDirectory(prefix="marketstream-rebuild-") as folder:
         copies = [f"{folder}/{number}.parquet" for number in range(len(files))]
         for file, copy in zip(files, copies, strict=True):
-            fs.copy_files(lake.path(file.path), copy, lake.filesystem, fs.LocalFileSystem())
+            with failures():
+                fs.copy_files(lake.path(file.path), copy, lake.filesystem, fs.LocalFileSystem())
         yield copies
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 
 from lake_crashes import compact_again_and_again, compact_and_die
 from lakes import DAY_US, archive_ticks, lake_tick, rows_of
@@ -20,9 +21,11 @@ PARTITION = Partition("ticks", "", DAY, "A")
 ALL = 10**9
 
 
-@pytest.fixture(params=["at once", "step by step"])
+@pytest.fixture(params=["at once", "step by step", pytest.param("s3", marks=pytest.mark.servers)])
 def store(request, tmp_path, monkeypatch):
-    """A local lake, also one on a file system that can't exchange folders."""
+    """A local lake, also one on a file system that can't exchange folders, and one in an object store."""
+    if request.param == "s3":
+        return LakeStore.at(request.getfixturevalue("s3_lake"))
     if request.param == "step by step":
         monkeypatch.setattr(swap, "_exchange", lambda *_: False)
     return LakeStore.at(str(tmp_path / "lake"))
@@ -49,7 +52,8 @@ def test_a_past_dates_files_become_one_sorted_one(store, ticks):
     assert spans(store) == [Span(0, 600)]
     assert stored(store) == rows_of(ticks)
     assert compact(store, DAY, DAY, ALL) == 0
-    assert not Path(store.path("_staging", PARTITION.path)).exists()
+    staging = store.filesystem.get_file_info(store.path("_staging", PARTITION.path))
+    assert staging.type == fs.FileType.NotFound
 
 
 def test_no_compacted_file_has_more_rows_than_allowed(store, ticks):
@@ -78,12 +82,19 @@ def test_files_that_are_full_stay_beside_the_merged_ones():
     assert plan(files[:1], [5], 10) == []
 
 
-@pytest.mark.parametrize("step", ["written", "exchanged", "ready", "half hidden"])
-def test_a_kill_at_any_step_loses_and_doubles_nothing(tmp_path, step):
-    store = LakeStore.at(str(tmp_path / "lake"))
+STEPS = ("staged", "ready", "half hidden", "hidden", "half shown", "shown")
+KILLS = [
+    *(pytest.param("folder", step, id=f"folder-{step}") for step in ("exchanged", *STEPS)),
+    *(pytest.param("s3", step, id=f"s3-{step}", marks=pytest.mark.servers) for step in STEPS),
+]
+
+
+@pytest.mark.parametrize(("lake_url", "step"), KILLS, indirect=["lake_url"])
+def test_a_kill_at_any_step_loses_and_doubles_nothing(lake_url, step):
+    store = LakeStore.at(lake_url)
     ticks = [lake_tick(number) for number in range(300)]
     archive_ticks(store, ticks)
-    killed = multiprocessing.get_context("spawn").Process(target=compact_and_die, args=(store.root, step))
+    killed = multiprocessing.get_context("spawn").Process(target=compact_and_die, args=(lake_url, step))
     killed.start()
     killed.join(60)
     assert killed.exitcode == -signal.SIGKILL

@@ -1,15 +1,14 @@
 import pickle
 import random
 from dataclasses import replace
-from pathlib import Path
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import fs
 
 from lakes import DAY_US, MINUTE_US, archive_ticks, lake_tick, rows_of
-from marketstream.domain.errors import ConfigurationError
+from marketstream.domain.errors import ConfigurationError, StoreError
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
 from marketstream.lake.datasets import BAR_ROWS, CANCEL_ROWS, TICK_ROWS
@@ -25,8 +24,8 @@ BARS = Partition("bars", "1min", DAY, "A")
 
 
 @pytest.fixture
-def store(tmp_path):
-    return LakeStore.at(str(tmp_path / "lake"))
+def store(lake_url):
+    return LakeStore.at(lake_url)
 
 
 def stored(store, dataset, partition):
@@ -55,11 +54,11 @@ def test_any_batches_in_any_order_and_more_than_once_leave_the_same_rows(store):
 def test_a_replay_writes_no_file(store):
     ticks = [lake_tick(number) for number in range(90)]
     assert [(written.changed, written.files) for written in archive_ticks(store, ticks)] == [(90, 2)]
-    files = {file: (store.path(file.path), pq.read_metadata(store.path(file.path))) for file in store.files(TICKS)}
+    paths = [store.path(file.path) for file in store.files(TICKS)]
+    before = store.filesystem.get_file_info(paths)
     assert [(written.changed, written.files) for written in archive_ticks(store, ticks)] == [(0, 0)]
-    assert {file: pq.read_metadata(path) for file, (path, _) in files.items()} == {
-        file: metadata for file, (_, metadata) in files.items()
-    }
+    after = store.filesystem.get_file_info(paths)
+    assert [(info.mtime_ns, info.size) for info in after] == [(info.mtime_ns, info.size) for info in before]
 
 
 def test_the_first_of_two_equal_keys_stays(store):
@@ -112,11 +111,11 @@ def test_bars_of_seconds_are_divided_by_the_hour_others_by_the_day(store):
     assert [file.span for file in store.files(seconds)] == [Span(0, 60), Span(60, 120)]
 
 
-def test_an_older_file_without_a_column_gets_its_default(store, tmp_path):
+def test_an_older_file_without_a_column_gets_its_default(store):
     archive_ticks(store, [lake_tick(0)])
     (file,) = store.files(TICKS)
-    path = store.path(file.path)
-    pq.write_table(pq.read_table(path, partitioning=None).drop_columns(["conditions", "exchange", "sequence"]), path)
+    older = store.read(TICK_ROWS, file).drop_columns(["conditions", "exchange", "sequence"])
+    pq.write_table(older, store.path(file.path), filesystem=store.filesystem)
     archive_ticks(store, [lake_tick(1)])
     rows = stored(store, TICK_ROWS, TICKS)
     assert [(row["conditions"], row["exchange"], row["sequence"]) for row in rows] == [
@@ -127,13 +126,14 @@ def test_an_older_file_without_a_column_gets_its_default(store, tmp_path):
 
 def test_what_a_killed_writer_left_is_cleared_away(store):
     archive_ticks(store, [lake_tick(0)])
-    left = Path(store.path("_staging", TICKS.path, "abc.tmp"))
-    left.parent.mkdir(parents=True)
-    left.write_bytes(b"PAR1")
+    left = store.path("_staging", TICKS.path, "abc.tmp")
+    store.filesystem.create_dir(left.rpartition("/")[0])
+    with store.filesystem.open_output_stream(left) as stream:
+        stream.write(b"PAR1")
     archive_ticks(store, [lake_tick(1)])
-    assert pl.read_parquet(store.path("ticks")).height == 2
+    assert stored(store, TICK_ROWS, TICKS) == rows_of([lake_tick(0), lake_tick(1)])
     assert [file.span for file in store.files(TICKS)] == [Span(0, 60)]
-    assert not left.exists()
+    assert store.filesystem.get_file_info(left).type == fs.FileType.NotFound
 
 
 def test_rows_whose_symbol_can_name_no_folder_are_left_out(store):
@@ -161,6 +161,43 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(store):
 def test_a_place_that_is_none_or_takes_a_file_away_before_its_successor_is_there_is_refused(url):
     with pytest.raises(ConfigurationError, match=r"ARCHIVE__URL.*in one step"):
         LakeStore.at(url)
+
+
+@pytest.mark.parametrize("url", ["s3://", "s3a:///lake", "gs://?anonymous=true"])
+def test_an_object_stores_url_needs_a_bucket(url):
+    with pytest.raises(ConfigurationError, match="names no bucket"):
+        LakeStore.at(url)
+
+
+def test_keys_in_a_url_are_refused_and_not_repeated():
+    with pytest.raises(ConfigurationError, match="AWS_SECRET_ACCESS_KEY") as refused:
+        LakeStore.at("s3://somebody:secret@bucket/lake")
+    assert "secret@" not in str(refused.value)
+
+
+@pytest.mark.servers
+def test_an_object_stores_address_may_be_in_the_url(s3_lake, s3_environment, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    address = s3_environment["AWS_ENDPOINT_URL"].removeprefix("http://")
+    store = LakeStore.at(f"{s3_lake}?scheme=http&endpoint_override={address}")
+    archive_ticks(store, [lake_tick(0)])
+    assert stored(store, TICK_ROWS, TICKS) == rows_of([lake_tick(0)])
+
+
+@pytest.mark.servers
+def test_a_bucket_that_is_not_there_is_a_fault_of_the_store(s3_environment):
+    store = LakeStore.at("s3://nobodys-bucket/lake")
+    with pytest.raises(StoreError, match=r"nobodys-bucket.*does not exist"):
+        archive_ticks(store, [lake_tick(0)])
+
+
+@pytest.mark.servers
+def test_who_has_no_right_to_an_object_store_is_told(s3_lake, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+    store = LakeStore.at(s3_lake)
+    for attempt in (lambda: list(store.partitions(TICK_ROWS)), lambda: archive_ticks(store, [lake_tick(0)])):
+        with pytest.raises(StoreError, match="data lake"):
+            attempt()
 
 
 def test_a_folder_may_be_said_as_a_url(tmp_path):

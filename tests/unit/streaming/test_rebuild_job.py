@@ -8,7 +8,7 @@ from marketstream.streaming.archive_job import archive_checkpoints
 from marketstream.streaming.rebuild import RebuildRequest
 from marketstream.streaming.rebuild_job import lake_to_itself, run_rebuild
 
-OBJECT_STORE = "s3://key:secret@bucket/lake?region=eu-central-1"  # nobody asks it for anything
+OBJECT_STORE = "s3://bucket/lake?region=eu-central-1"  # nobody asks it for anything
 REPAIR = RebuildRequest(0, 1, (), (), repair=True)
 
 
