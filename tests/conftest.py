@@ -7,6 +7,7 @@ MARKETSTREAM_REQUIRE_SERVERS=1.
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +26,9 @@ from marketstream.testing.platform import free_ports
 from object_stores import BUCKET, KEYS, ObjectStoreServer, make_bucket
 
 # So that helpers' assertions tell what they compared, as tests' do.
-pytest.register_assert_rewrite(*(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem != "conftest"))
+pytest.register_assert_rewrite(
+    *(path.stem for path in Path(__file__).parent.glob("*.py") if path.stem not in sys.modules)
+)
 # A busy machine is slow now and then, which says nothing of the code.
 hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile("patient")

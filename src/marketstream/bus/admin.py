@@ -44,17 +44,18 @@ def ensure_topics(bootstrap_servers: str, topics: tuple[str, ...], partitions: i
             except KafkaException as error:
                 if error.args[0].name() != _ALREADY_EXISTS:
                     raise
-        _wait_for_leaders(admin, [TopicPartition(topic, number) for topic in missing for number in range(partitions)])
+        made = [TopicPartition(topic, number) for topic in missing for number in range(partitions)]
+        _wait_for_leaders(bootstrap_servers, made)
     except KafkaException as error:
         raise BusError(f"Kafka at {bootstrap_servers}: {error}") from error
     return missing
 
 
-def _wait_for_leaders(admin: AdminClient, places: list[TopicPartition]) -> None:
+def _wait_for_leaders(bootstrap_servers: str, places: list[TopicPartition]) -> None:
     """Returns when each partition's leader knows that it is one, which takes it a moment after the topic is there."""
     deadline = time.monotonic() + _LEADER_SECONDS
     while places:
-        waiting = []
+        admin, waiting = AdminClient({"bootstrap.servers": bootstrap_servers}), []  # a used one remembers who led none
         for place, answer in admin.list_offsets(dict.fromkeys(places, _LATEST)).items():
             try:
                 answer.result(timeout=_LEADER_SECONDS)
