@@ -1,16 +1,16 @@
--- Applies one batch, all of it or nothing of it.
+-- Applies one batch, all of it or nothing of it. Begins with the functions of standing.lua.
 --
--- KEYS  one hash of applied offsets per position; then, per symbol, its ticks, latest_price and message_count;
---       then one key per bar, then one per quote, then one per indicators
--- ARGV  positions, symbols, bars, quotes, indicators, ticks kept, seconds of latest price, of message count, of bars,
---       of quotes, of indicators;
+-- KEYS  one hash of applied offsets per position; then, per symbol with cancels, its cancels, ticks and latest_price;
+--       then, per symbol with ticks, its ticks, latest_price, message_count and cancels; then one key per bar, then one
+--       per quote, then one per indicators
+-- ARGV  positions, symbols with cancels, symbols with ticks, bars, quotes, indicators, ticks kept, cancels kept, seconds
+--       of latest price, of message count, of bars, of quotes, of indicators, JSON of the codes that hold a price back;
 --       per position: partition, offset applied before ('' for none), offset applied after;
---       per symbol: ticks in the batch, how many of them follow, which of these has the latest price (0 for none),
---       those oldest first; per bar: its message; per quote: its message; per indicators: their interval, their message
+--       per symbol with cancels: how many, per cancel: its trade's time, what it repeats of the trade;
+--       per symbol with ticks: ticks in the batch, how many of them follow, which of these has the latest price (0 for
+--       none), those oldest first; per bar: its message; per quote: its message; per indicators: their interval, their
+--       message
 -- Returns 1, or 0 where somebody else has moved an applied offset meanwhile (then nothing was done).
---
--- Stored messages are the platform's own compact JSON, in which a quote inside a text is always escaped: a pattern with
--- quotes finds the field and nothing else.
 
 local next_argument = 0
 local function take()
@@ -27,38 +27,11 @@ local function take_key()
   return KEYS[next_key]
 end
 
-local positions, symbols, bars, quotes = take_number(), take_number(), take_number(), take_number()
-local indicators, ticks_kept = take_number(), take_number()
+local positions, cancelled, symbols = take_number(), take_number(), take_number()
+local bars, quotes, indicators = take_number(), take_number(), take_number()
+local ticks_kept, cancels_kept = take_number(), take_number()
 local latest_seconds, count_seconds, bar_seconds, quote_seconds = take(), take_number(), take(), take()
-local indicator_seconds = take()
-
-local function digits(message, name)
-  return string.match(message, '"' .. name .. '":(%-?%d+)') or '-1' -- what isn't ours is older
-end
-local function field(message, name)
-  return tonumber(digits(message, name))
-end
-
--- Whether integer a is less than b, as texts: beyond 2^53 different integers may be the same number here.
-local function less(a, b)
-  local a_number, b_number = tonumber(a), tonumber(b)
-  if a_number ~= b_number or a == b then
-    return a_number < b_number
-  end
-  if a_number < 0 then
-    a, b = b, a
-  end
-  return #a < #b or (#a == #b and a < b)
-end
-
--- Whether tick (or quote) a comes before tick (or quote) b, by (event time, sequence).
-local function before(a, b)
-  local a_time, b_time = field(a, 'event_time_us'), field(b, 'event_time_us')
-  if a_time ~= b_time then
-    return a_time < b_time
-  end
-  return less(digits(a, 'sequence'), digits(b, 'sequence'))
-end
+local indicator_seconds, held_back = take(), take()
 
 local function final(bar)
   return string.find(bar, '"final":true', 1, true) and 1 or 0
@@ -68,9 +41,9 @@ end
 -- and how many of these were taken out; final.
 local function bar_order(bar)
   local made_here = not string.find(bar, '"provider":%s*"')
-  local cancelled = math.max(field(bar, 'cancelled'), 0)
-  local seen = made_here and field(bar, 'trade_count') + cancelled or 0
-  return { field(bar, 'start_us'), made_here and 1 or 0, seen, cancelled, final(bar) }
+  local taken_out = math.max(field(bar, 'cancelled'), 0)
+  local seen = made_here and field(bar, 'trade_count') + taken_out or 0
+  return { field(bar, 'start_us'), made_here and 1 or 0, seen, taken_out, final(bar) }
 end
 
 -- Whether bar a is a newer one, or a newer version of the same, than bar b; indicators tell it as their bar does.
@@ -130,21 +103,60 @@ for _, position in ipairs(applied) do
   redis.call('HSET', position.key, position.partition, position.offset)
 end
 
+-- Makes the latest price that of the newest trade that stands. `arrived` is the trade that would be it if no trade were
+-- ever taken back, where it has just come: the price lives for its time from then, whichever trade it is.
+local function settle(keys, arrived)
+  local latest = redis.call('GET', keys.latest)
+  if not latest and not arrived then
+    return
+  end
+  local standing = newest_standing(keys.ticks, keys.cancels, cjson.decode(held_back))
+  for _, tick in ipairs({ latest or arrived, arrived }) do -- either may be older than all that are kept
+    if (not standing or before(standing, tick)) and not taken_back(tick, keys.ticks, keys.cancels) then
+      standing = tick
+    end
+  end
+  if not standing then
+    redis.call('DEL', keys.latest)
+  elseif arrived then
+    redis.call('SET', keys.latest, standing, 'EX', latest_seconds)
+  elseif standing ~= latest then
+    redis.call('SET', keys.latest, standing, 'KEEPTTL')
+  end
+end
+
+local touched = {}
+for index = 1, cancelled do
+  local keys = { cancels = take_key(), ticks = take_key(), latest = take_key() }
+  for _ = 1, take_number() do
+    redis.call('ZADD', keys.cancels, take(), take())
+  end
+  redis.call('ZREMRANGEBYRANK', keys.cancels, 0, -cancels_kept - 1)
+  touched[index] = keys
+end
+
 for _ = 1, symbols do
-  local ticks_key, latest_key, count_key = take_key(), take_key(), take_key()
+  local ticks_key, latest_key, count_key, cancels_key = take_key(), take_key(), take_key(), take_key()
   local count, kept, priced = take_number(), take_number(), take_number()
   local new = {}
   for index = 1, kept do
     new[index] = take()
   end
   local latest = redis.call('GET', latest_key)
-  if priced > 0 and (not latest or not before(new[priced], latest)) then
-    redis.call('SET', latest_key, new[priced], 'EX', latest_seconds)
-  end
+  local arrived = priced > 0 and (not latest or not before(new[priced], latest)) and new[priced] or nil
   merge(ticks_key, new)
+  if redis.call('EXISTS', cancels_key) == 1 then
+    settle({ ticks = ticks_key, latest = latest_key, cancels = cancels_key }, arrived)
+  elseif arrived then
+    redis.call('SET', latest_key, arrived, 'EX', latest_seconds)
+  end
   if redis.call('INCRBY', count_key, count) == count then
     redis.call('EXPIRE', count_key, count_seconds)
   end
+end
+
+for _, keys in ipairs(touched) do
+  settle(keys, nil)
 end
 
 for _ = 1, bars do

@@ -1,33 +1,35 @@
 """Keeps the newest prices, ticks, bars, indicators and quotes in Redis.
 
-Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`, `quote_data`.
-Writes: `latest_price:{symbol}`, `ticks:{symbol}`, `message_count:{symbol}`, `aggregated:{symbol}:{interval}`,
-`indicators:{symbol}`, `latest_quote:{symbol}`, and `applied:{topic}`, the offset up to which each partition is in the
-keys above.
+Reads: `tick_data`, `aggregated_data_*`, `provider_bars`, `technical_indicators`, `quote_data`, `trade_cancels`.
+Writes: `latest_price:{symbol}`, `ticks:{symbol}`, `cancels:{symbol}`, `message_count:{symbol}`,
+`aggregated:{symbol}:{interval}`, `indicators:{symbol}`, `latest_quote:{symbol}`, and `applied:{topic}`, the offset up
+to which each partition is in the keys above.
 
 One script applies a whole batch and its offsets at once, so a message counts exactly once, whoever dies when. Newest is
 by event time: a late tick finds its place in the list and never replaces a newer price; nor does one whose conditions
-don't let it update the last price, which is in the list all the same. Offsets belong to a topic's
+don't let it update the last price, which is in the list all the same. A trade that was taken back stays in the list too,
+but the latest price falls back to the newest trade of the list that stands, whichever of the two came first. Offsets belong to a topic's
 identity at the broker; a topic that was deleted and made again starts afresh.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from importlib.resources import files
 from typing import Any, cast
 
+import orjson
 from redis import Redis
 
 from marketstream.contracts import cache_keys
 from marketstream.contracts.messages import encode
 from marketstream.domain.conditions import CONSOLIDATED, TradeRules
 from marketstream.domain.errors import BusError, StoreUnavailableError
-from marketstream.domain.market import Quote, Tick
+from marketstream.domain.market import Cancel, Quote, Tick
 from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Message
 from marketstream.settings import RedisSettings
 from marketstream.storage.decoding import BarKey, Decoded, Versioned, decode, newest_bars, newest_indicators
 from marketstream.storage.redis.connection import make_client, redis_errors
+from marketstream.storage.redis.scripts import APPLY, held_back
 
 TopicIds = Callable[[Sequence[str]], Mapping[str, str]]
 _IDENTITY = "topic_id"  # the one field of `applied:{topic}` that is no partition
@@ -39,7 +41,8 @@ _LIFETIMES = (
     cache_keys.LATEST_QUOTE_SECONDS,
     cache_keys.INDICATOR_SECONDS,
 )
-_APPLY = files(__package__).joinpath("apply.lua").read_text()
+# What tells one cancel from another: said again, it is the same.
+_REPEATED = ("event_time_us", "provider", "trade_id", "price", "size")
 
 
 class RedisWriter:
@@ -63,6 +66,7 @@ class RedisWriter:
     ) -> None:
         self._settings = settings
         self._rules = rules
+        self._held_back = held_back(rules)
         self._topics = tuple(topics)
         self._topic_ids = topic_ids
         self._client: Redis | None = None
@@ -79,7 +83,7 @@ class RedisWriter:
         """
         self.close()
         self._client = make_client(self._settings)
-        self._apply = self._client.register_script(_APPLY)
+        self._apply = self._client.register_script(APPLY)
         self._load(self._client)
 
     def write(self, batch: Sequence[Message]) -> None:
@@ -140,7 +144,7 @@ class RedisWriter:
     def _applied_at_once(self, fresh: Sequence[Message]) -> bool:
         decoded = decode(fresh)
         positions = {(message.topic, message.partition): message.offset for message in fresh}
-        keys, arguments = _script_input(decoded, positions, self._applied, self._rules)
+        keys, arguments = _script_input(decoded, positions, self._applied, self._rules, self._held_back)
         with redis_errors(self._settings):
             done: int = self._apply(keys=keys, args=arguments)
         if done:
@@ -157,22 +161,32 @@ def _script_input(
     positions: Mapping[tuple[str, int], int],
     applied: Mapping[tuple[str, int], int],
     rules: TradeRules,
+    codes: bytes,
 ) -> tuple[list[str], list[str | bytes | int]]:
     """Lays a batch out as the script's header describes."""
+    cancels = _cancels_by_symbol(decoded)
     ticks = _by_symbol(decoded)
     bars = _newest_start(newest_bars(decoded.bars))
     quotes = _newest_quotes(decoded)
     indicators = _newest_start(newest_indicators(decoded.indicators))
     keys = [_applied_key(topic) for topic, _ in positions]
+    for symbol in cancels:
+        keys += (cache_keys.cancels(symbol), cache_keys.ticks(symbol), cache_keys.latest_price(symbol))
     for symbol in ticks:
-        keys += (cache_keys.ticks(symbol), cache_keys.latest_price(symbol), cache_keys.message_count(symbol))
+        keys += (cache_keys.ticks(symbol), cache_keys.latest_price(symbol))
+        keys += (cache_keys.message_count(symbol), cache_keys.cancels(symbol))
     keys += (cache_keys.bar(symbol, interval) for symbol, interval in bars)
     keys += quotes
     keys += (cache_keys.indicators(symbol) for symbol, _ in indicators)
-    arguments: list[str | bytes | int] = [len(positions), len(ticks), len(bars), len(quotes), len(indicators)]
-    arguments += (cache_keys.TICKS_KEPT, *_LIFETIMES)
+    arguments: list[str | bytes | int] = [len(positions)]
+    arguments += map(len, (cancels, ticks, bars, quotes, indicators))
+    arguments += (cache_keys.TICKS_KEPT, cache_keys.CANCELS_KEPT, *_LIFETIMES, codes)
     for position, offset in positions.items():
         arguments += (position[1], applied.get(position, ""), offset)
+    for symbol_cancels in cancels.values():
+        arguments.append(len(symbol_cancels))
+        for cancel in symbol_cancels:
+            arguments += (cancel.event_time_us, orjson.dumps({name: getattr(cancel, name) for name in _REPEATED}))
     for symbol_ticks in ticks.values():
         kept, latest = _kept(symbol_ticks, rules)
         arguments += (len(symbol_ticks), len(kept), latest, *map(encode, kept))
@@ -191,6 +205,13 @@ def _by_symbol(decoded: Decoded) -> dict[str, list[Tick]]:
     for symbol_ticks in ticks.values():
         symbol_ticks.sort(key=lambda tick: tick.order)
     return ticks
+
+
+def _cancels_by_symbol(decoded: Decoded) -> dict[str, list[Cancel]]:
+    cancels: dict[str, list[Cancel]] = {}
+    for _, cancel in decoded.cancels:
+        cancels.setdefault(cancel.symbol, []).append(cancel)
+    return cancels
 
 
 def _kept(ticks: list[Tick], rules: TradeRules) -> tuple[list[Tick], int]:
