@@ -2,7 +2,7 @@
 
 `latest_price:{symbol}` string · `ticks:{symbol}` list, newest first · `aggregated:{symbol}:{interval}` string ·
 `message_count:{symbol}` integer · `latest_quote:{symbol}` string · `indicators:{symbol}` hash by interval ·
-`cancels:{symbol}` sorted set by the trade's time, of what tells one cancel from another.
+`cancels:{symbol}` sorted set by the trade's time, of what tells one cancel from another · `cancelled_symbols` set.
 """
 
 LATEST_PRICE_SECONDS = 60
@@ -12,6 +12,7 @@ INDICATOR_SECONDS = 300
 MESSAGE_COUNT_SECONDS = 60
 TICKS_KEPT = 1_000
 CANCELS_KEPT = 1_000
+CANCELLED_SYMBOLS = "cancelled_symbols"  # those that have any cancel
 
 
 def latest_price(symbol: str) -> str:

@@ -1,4 +1,5 @@
 -- KEYS  a symbol's ticks, its cancels
--- ARGV  JSON: by provider, the codes of conditions that don't let a trade update the last price
+-- ARGV  JSON of the codes that hold a price back
 -- Returns the newest kept trade that stands and may make the price.
-return newest_standing(KEYS[1], KEYS[2], cjson.decode(ARGV[1]))
+local newest_standing = judges(ARGV[1])
+return newest_standing(KEYS[1], KEYS[2])

@@ -1,4 +1,4 @@
-"""What runs inside Redis, in one piece each: the application of a batch, and the search for the newest price."""
+"""What runs inside Redis, in one piece each: a batch, the search for the newest price, a topic's offsets afresh."""
 
 from importlib.resources import files
 
@@ -10,6 +10,7 @@ _FOLDER = files(__package__)
 _STANDING = _FOLDER.joinpath("standing.lua").read_text()
 
 APPLY = _STANDING + _FOLDER.joinpath("apply.lua").read_text()
+CLAIM = _FOLDER.joinpath("claim.lua").read_text()
 NEWEST = _STANDING + _FOLDER.joinpath("newest.lua").read_text()
 
 
