@@ -75,7 +75,7 @@ class MarketData:
         self._intervals = _Seen(interval.name for interval in intervals)
 
     def latest(self, symbol: str) -> Answer[Tick | None]:
-        """The symbol's newest tick that stands and makes the price: the cache's while it keeps one, else the database's.
+        """The symbol's newest tick that makes the price: the cache's while it keeps one, else the database's.
 
         Raises:
             StoreUnavailableError: No store that could know is there.
