@@ -37,6 +37,7 @@ TOPICS = (
     "provider_bars",
     "technical_indicators",
     "quote_data",
+    "trade_cancels",
 )
 REDIS_DATABASE = 9  # the tests' own of a Redis that others use too
 CLOSED_PORT = 1

@@ -83,9 +83,10 @@ def build_market_data(settings: Settings) -> "MarketData":
     from marketstream.storage.redis.reader import RedisReader
     from marketstream.storage.timescale.reader import TimescaleReader
 
+    rules = RULES[settings.streaming.trade_conditions]
     return MarketData(
-        RedisReader(settings.redis),
-        TimescaleReader(settings.postgres, rules=RULES[settings.streaming.trade_conditions]),
+        RedisReader(settings.redis, rules),
+        TimescaleReader(settings.postgres, rules=rules),
         symbols=settings.symbols,
         intervals=settings.intervals,
         stale_after_seconds=settings.serving.stale_after_seconds,

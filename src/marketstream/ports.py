@@ -221,7 +221,7 @@ class MarketReader(Protocol):
     """
 
     def latest(self, symbol: str) -> Tick | None:
-        """The symbol's newest tick."""
+        """The symbol's newest tick that updates the last price and was not taken back."""
 
     def ticks(self, symbol: str, *, start_us: int | None, end_us: int | None, limit: int) -> list[Tick]:
         """The newest `limit` ticks in the range."""
@@ -277,6 +277,13 @@ class QuoteReader(Protocol):
 
 class CacheReader(MarketReader, QuoteReader, Protocol):
     """What the cache can tell: newest ticks, bars, indicators and quotes."""
+
+    def latest_kept(self, symbol: str) -> Tick | None:
+        """As `latest`, among the kept ticks, however long ago they came.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
 
 
 class FeedReader(Protocol):

@@ -12,7 +12,7 @@ import pytest
 from marketstream.domain.errors import StoreUnavailableError
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.market import Bar, Cancel, Tick
 from marketstream.ports import MarketReader, QuoteReader
 from marketstream.settings import Settings
 from marketstream.storage.redis.reader import RedisReader
@@ -29,8 +29,10 @@ from stores import (
     empty_redis,
     fresh_schema,
     make_bar,
+    make_cancel,
     make_indicators,
     make_quote,
+    make_tick,
     topic_ids,
 )
 
@@ -101,7 +103,7 @@ def known(request: pytest.FixtureRequest, server_settings: Callable[..., Setting
             yield Known(reader, away, *stored, start_us, all_bars=False)
 
 
-def fill(writer: RedisWriter | TimescaleWriter, items: Sequence[Tick | Bar | Indicators]) -> None:
+def fill(writer: RedisWriter | TimescaleWriter, items: Sequence[Tick | Bar | Indicators | Cancel]) -> None:
     log = Log()
     log.add(*items)
     writer.setup()
@@ -158,6 +160,23 @@ def test_a_void_bar_is_no_bar(server_settings: Callable[..., Settings]) -> None:
             for reader in (memory, history, newest):
                 found = [reader.bars(name, MINUTE, start_us=None, end_us=None, limit=5) for name in ("IBM", "BAC")]
                 assert found == [[], [other]]
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_the_latest_is_no_trade_that_was_taken_back(server_settings: Callable[..., Settings], by_id: bool) -> None:
+    trades = [make_tick(MINUTE_US + number, price=100.0 + number) for number in range(3)]
+    cancel = make_cancel(trades[2]) if by_id else make_cancel(trades[2], trade_id=None)
+    cache = empty_redis(server_settings("redis").redis)
+    with fresh_schema(server_settings("postgres").postgres) as own:
+        fill(TimescaleWriter(own), [*trades, cancel])
+        fill(RedisWriter(cache, TOPICS, topic_ids), [*trades, cancel])
+        memory = InMemoryMarketReader()
+        memory.add(*trades, make_cancel(trades[2]))
+        with closing(TimescaleReader(own)) as history, closing(RedisReader(cache)) as newest:
+            for reader in (memory, history, newest):
+                assert reader.latest("IBM") == trades[1]
+                assert reader.ticks("IBM", start_us=None, end_us=None, limit=5) == trades
+            assert newest.latest_kept("IBM") == memory.latest_kept("IBM") == trades[1]
 
 
 def test_latest_is_the_newest_tick(known: Known) -> None:

@@ -1,7 +1,8 @@
 """Redis keys and their lifetimes. Values are the JSON of the matching Kafka message.
 
 `latest_price:{symbol}` string · `ticks:{symbol}` list, newest first · `aggregated:{symbol}:{interval}` string ·
-`message_count:{symbol}` integer · `latest_quote:{symbol}` string · `indicators:{symbol}` hash by interval.
+`message_count:{symbol}` integer · `latest_quote:{symbol}` string · `indicators:{symbol}` hash by interval ·
+`cancels:{symbol}` sorted set by the trade's time, of what tells one cancel from another · `cancelled_symbols` set.
 """
 
 LATEST_PRICE_SECONDS = 60
@@ -10,6 +11,8 @@ BAR_SECONDS = 300
 INDICATOR_SECONDS = 300
 MESSAGE_COUNT_SECONDS = 60
 TICKS_KEPT = 1_000
+CANCELS_KEPT = 1_000
+CANCELLED_SYMBOLS = "cancelled_symbols"  # those that have any cancel
 
 
 def latest_price(symbol: str) -> str:
@@ -20,6 +23,11 @@ def latest_price(symbol: str) -> str:
 def ticks(symbol: str) -> str:
     """The last `TICKS_KEPT` ticks of a symbol, newest first."""
     return f"ticks:{symbol}"
+
+
+def cancels(symbol: str) -> str:
+    """The `CANCELS_KEPT` cancels of a symbol whose trades are the newest."""
+    return f"cancels:{symbol}"
 
 
 def bar(symbol: str, interval: str) -> str:

@@ -75,7 +75,7 @@ class MarketData:
         self._intervals = _Seen(interval.name for interval in intervals)
 
     def latest(self, symbol: str) -> Answer[Tick | None]:
-        """The symbol's newest tick: the cache's while it keeps one, else the database's.
+        """The symbol's newest tick that makes the price: the cache's while it keeps one, else the database's.
 
         Raises:
             StoreUnavailableError: No store that could know is there.
@@ -87,10 +87,10 @@ class MarketData:
             stored = self._history.read(lambda reader: reader.latest(symbol))
         except StoreUnavailableError:
             # The cache's newest price expires, its list of ticks does not.
-            kept, _ = self._from_cache(lambda reader: reader.ticks(symbol, start_us=None, end_us=None, limit=1))
-            if not kept:
+            kept, _ = self._from_cache(lambda reader: reader.latest_kept(symbol))
+            if kept is None:
                 raise
-            return self._answer(kept[-1], "cache", degraded=True, received_us=kept[-1].received_time_us)
+            return self._answer(kept, "cache", degraded=True, received_us=kept.received_time_us)
         received = stored.received_time_us if stored else None
         return self._answer(stored, "database", degraded=cache_away, received_us=received)
 

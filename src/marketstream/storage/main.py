@@ -30,7 +30,7 @@ def run_redis(settings: Settings) -> None:
     from marketstream.storage.redis.writer import RedisWriter
 
     identities = partial(topic_ids, settings.kafka.bootstrap_servers)
-    read = (*input_topics(settings), topics.QUOTES)
+    read = (*input_topics(settings), topics.QUOTES, topics.CANCELS)
     writer = RedisWriter(settings.redis, read, identities, RULES[settings.streaming.trade_conditions])
     _run(settings, writer, read, settings.writers.redis_flush_seconds)
 

@@ -49,9 +49,14 @@ class InMemoryMarketReader(Switchable, CacheReader, HistoryReader):
                 _keep(item, self._indicators.setdefault((item.symbol, item.interval), {}))
 
     def latest(self, symbol: str) -> Tick | None:
-        """The symbol's newest tick by (event time, sequence)."""
-        self.ping()
-        return max(self._ticks.get(symbol, {}).values(), key=lambda tick: tick.order, default=None)
+        """The symbol's newest tick by (event time, sequence) that was not taken back by its id."""
+        return self.latest_kept(symbol)
+
+    def latest_kept(self, symbol: str) -> Tick | None:
+        """The same: nothing here is forgotten."""
+        taken_back = self.cancelled(symbol, start_us=0, end_us=2**63)
+        standing = (tick for key, tick in self._ticks.get(symbol, {}).items() if key not in taken_back)
+        return max(standing, key=lambda tick: tick.order, default=None)
 
     def ticks(self, symbol: str, *, start_us: int | None, end_us: int | None, limit: int) -> list[Tick]:
         """The newest `limit` ticks in `[start_us, end_us)`, oldest first."""

@@ -10,6 +10,7 @@ from marketstream.domain.interval import Interval
 from marketstream.serving.market_data import MarketData
 from marketstream.serving.stores import REST_SECONDS, Store
 from marketstream.testing.fake_readers import InMemoryMarketReader
+from stores import make_cancel
 
 MINUTE = Interval.parse("1min")
 
@@ -45,6 +46,22 @@ def test_latest_uses_the_kept_ticks_when_the_price_has_expired_and_the_database_
     market_data = MarketData(cache, world.history, symbols=[], stale_after_seconds=30, clock=world.clock)
     answer = market_data.latest("BTCUSDT")
     assert (answer.data, answer.source, answer.degraded) == (world.ticks[-1], "cache", True)
+
+
+def test_a_trade_that_was_taken_back_is_no_latest_price_from_any_store(world: Any) -> None:
+    class ExpiredPrice(InMemoryMarketReader):
+        def latest(self, symbol: str) -> None:
+            self.ping()
+
+    cache = ExpiredPrice(world.ticks[-3:])
+    for store in (world.cache, world.history, cache):
+        store.add(make_cancel(world.ticks[-1]))
+    expired = MarketData(cache, world.history, symbols=[], stale_after_seconds=30, clock=world.clock)
+    for market_data in (world.market_data, expired):
+        assert market_data.latest("BTCUSDT").data == world.ticks[-2]
+    world.history.available = False
+    answer = expired.latest("BTCUSDT")
+    assert (answer.data, answer.source, answer.degraded) == (world.ticks[-2], "cache", True)
 
 
 def test_nothing_known_is_no_answer_when_the_database_is_away(world: Any) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from marketstream.domain.errors import StoreUnavailableError
 from marketstream.domain.market import Bar, Tick
 from marketstream.serving.dashboard import numbers
 from marketstream.serving.dashboard.selection import Selection
@@ -19,18 +20,20 @@ class Snapshot:
         bars: The bars in the span, oldest first.
         ticks: The newest trades, oldest first.
         decimals: Decimals that show the prices in full.
+        latest: The newest trade that makes the price; None where no store knows one.
     """
 
     selection: Selection
     bars: Answer[list[Bar]]
     ticks: Answer[list[Tick]]
     decimals: int
+    latest: Tick | None = None
 
     @property
     def last_price(self) -> float | None:
-        """Of the newest trade; of the newest bar where no trade is kept."""
-        if self.ticks.data:
-            return self.ticks.data[-1].price
+        """Of the newest trade that makes the price; of the newest bar where none is known."""
+        if self.latest is not None:
+            return self.latest.price
         return self.bars.data[-1].close if self.bars.data else None
 
     @property
@@ -63,5 +66,14 @@ def read(market_data: MarketData, selection: Selection) -> Snapshot:
     if bars.data and selection.span_us is not None:
         start_us = bars.data[-1].end_us - selection.span_us
         bars.data[:] = [bar for bar in bars.data if bar.start_us >= start_us]
-    shown = [tick.price for tick in ticks.data] + [bar.close for bar in bars.data[-TAPE_LENGTH:]]
-    return Snapshot(selection, bars, ticks, numbers.price_decimals(shown))
+    latest = _latest(market_data, selection.symbol)
+    trades = [*ticks.data, latest] if latest else ticks.data
+    shown = [tick.price for tick in trades] + [bar.close for bar in bars.data[-TAPE_LENGTH:]]
+    return Snapshot(selection, bars, ticks, numbers.price_decimals(shown), latest)
+
+
+def _latest(market_data: MarketData, symbol: str) -> Tick | None:
+    try:
+        return market_data.latest(symbol).data
+    except StoreUnavailableError:  # the cache answers, and knows no trade that makes the price
+        return None

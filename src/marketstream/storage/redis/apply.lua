@@ -1,16 +1,19 @@
--- Applies one batch, all of it or nothing of it.
+-- Applies one batch, all of it or nothing of it. Begins with the functions of standing.lua.
 --
--- KEYS  one hash of applied offsets per position; then, per symbol, its ticks, latest_price and message_count;
---       then one key per bar, then one per quote, then one per indicators
--- ARGV  positions, symbols, bars, quotes, indicators, ticks kept, seconds of latest price, of message count, of bars,
---       of quotes, of indicators;
+-- KEYS  the set of symbols with cancels; one hash of applied offsets per position; then, per symbol with new cancels, its
+--       cancels, ticks and latest_price; then, per symbol with ticks, its ticks, latest_price and message_count, and of
+--       those with cancels, which come last, their cancels; then one key per bar, then one per quote, then one per
+--       indicators
+-- ARGV  positions, symbols with cancels before, symbols with new cancels, symbols with ticks, how many of these have
+--       cancels, bars, quotes, indicators, ticks kept, cancels kept, seconds of latest price, of message count, of bars,
+--       of quotes, of indicators, JSON of the codes that hold a price back;
 --       per position: partition, offset applied before ('' for none), offset applied after;
---       per symbol: ticks in the batch, how many of them follow, which of these has the latest price (0 for none),
---       those oldest first; per bar: its message; per quote: its message; per indicators: their interval, their message
--- Returns 1, or 0 where somebody else has moved an applied offset meanwhile (then nothing was done).
---
--- Stored messages are the platform's own compact JSON, in which a quote inside a text is always escaped: a pattern with
--- quotes finds the field and nothing else.
+--       per symbol with new cancels: itself, how many, per cancel: its trade's time, what it repeats of the trade;
+--       per symbol with ticks: ticks in the batch, how many of them follow, which of these has the latest price (0 for
+--       none), those oldest first; per bar: its message; per quote: its message; per indicators: their interval, their
+--       message
+-- Returns 1, or 0 where somebody else has moved an applied offset, or brought a symbol's first cancel, meanwhile (then
+-- nothing was done).
 
 local next_argument = 0
 local function take()
@@ -27,38 +30,12 @@ local function take_key()
   return KEYS[next_key]
 end
 
-local positions, symbols, bars, quotes = take_number(), take_number(), take_number(), take_number()
-local indicators, ticks_kept = take_number(), take_number()
+local positions, known_cancelled, newly_cancelled = take_number(), take_number(), take_number()
+local symbols, careful_symbols = take_number(), take_number()
+local bars, quotes, indicators = take_number(), take_number(), take_number()
+local ticks_kept, cancels_kept = take_number(), take_number()
 local latest_seconds, count_seconds, bar_seconds, quote_seconds = take(), take_number(), take(), take()
-local indicator_seconds = take()
-
-local function digits(message, name)
-  return string.match(message, '"' .. name .. '":(%-?%d+)') or '-1' -- what isn't ours is older
-end
-local function field(message, name)
-  return tonumber(digits(message, name))
-end
-
--- Whether integer a is less than b, as texts: beyond 2^53 different integers may be the same number here.
-local function less(a, b)
-  local a_number, b_number = tonumber(a), tonumber(b)
-  if a_number ~= b_number or a == b then
-    return a_number < b_number
-  end
-  if a_number < 0 then
-    a, b = b, a
-  end
-  return #a < #b or (#a == #b and a < b)
-end
-
--- Whether tick (or quote) a comes before tick (or quote) b, by (event time, sequence).
-local function before(a, b)
-  local a_time, b_time = field(a, 'event_time_us'), field(b, 'event_time_us')
-  if a_time ~= b_time then
-    return a_time < b_time
-  end
-  return less(digits(a, 'sequence'), digits(b, 'sequence'))
-end
+local indicator_seconds, codes = take(), take()
 
 local function final(bar)
   return string.find(bar, '"final":true', 1, true) and 1 or 0
@@ -68,9 +45,9 @@ end
 -- and how many of these were taken out; final.
 local function bar_order(bar)
   local made_here = not string.find(bar, '"provider":%s*"')
-  local cancelled = math.max(field(bar, 'cancelled'), 0)
-  local seen = made_here and field(bar, 'trade_count') + cancelled or 0
-  return { field(bar, 'start_us'), made_here and 1 or 0, seen, cancelled, final(bar) }
+  local taken_out = math.max(field(bar, 'cancelled'), 0)
+  local seen = made_here and field(bar, 'trade_count') + taken_out or 0
+  return { field(bar, 'start_us'), made_here and 1 or 0, seen, taken_out, final(bar) }
 end
 
 -- Whether bar a is a newer one, or a newer version of the same, than bar b; indicators tell it as their bar does.
@@ -118,6 +95,10 @@ local function merge(key, new)
   redis.call('LTRIM', key, 0, ticks_kept - 1)
 end
 
+local cancelled_key = take_key()
+if redis.call('SCARD', cancelled_key) ~= known_cancelled then
+  return 0
+end
 local applied = {}
 for index = 1, positions do
   local position = { key = take_key(), partition = take(), expected = take(), offset = take() }
@@ -130,21 +111,62 @@ for _, position in ipairs(applied) do
   redis.call('HSET', position.key, position.partition, position.offset)
 end
 
-for _ = 1, symbols do
+-- Makes the latest price that of the newest trade that stands. `arrived` is the trade that would be it if no trade were
+-- ever taken back, where it has just come: the price lives for its time from then, whichever trade it is.
+local function settle(keys, arrived)
+  local newest_standing, taken_back = judges(codes)
+  local latest = redis.call('GET', keys.latest)
+  if not latest and not arrived then
+    return
+  end
+  local standing = newest_standing(keys.ticks, keys.cancels)
+  for _, tick in ipairs({ latest or arrived, arrived }) do -- either may be older than all that are kept
+    if (not standing or before(standing, tick)) and not taken_back(tick, keys.ticks, keys.cancels) then
+      standing = tick
+    end
+  end
+  if not standing then
+    redis.call('DEL', keys.latest)
+  elseif arrived then
+    redis.call('SET', keys.latest, standing, 'EX', latest_seconds)
+  elseif standing ~= latest then
+    redis.call('SET', keys.latest, standing, 'KEEPTTL')
+  end
+end
+
+local touched = {}
+for index = 1, newly_cancelled do
+  local keys = { cancels = take_key(), ticks = take_key(), latest = take_key() }
+  redis.call('SADD', cancelled_key, take())
+  for _ = 1, take_number() do
+    redis.call('ZADD', keys.cancels, take(), take())
+  end
+  redis.call('ZREMRANGEBYRANK', keys.cancels, 0, -cancels_kept - 1)
+  touched[index] = keys
+end
+
+for index = 1, symbols do
   local ticks_key, latest_key, count_key = take_key(), take_key(), take_key()
   local count, kept, priced = take_number(), take_number(), take_number()
   local new = {}
-  for index = 1, kept do
-    new[index] = take()
+  for place = 1, kept do
+    new[place] = take()
   end
   local latest = redis.call('GET', latest_key)
-  if priced > 0 and (not latest or not before(new[priced], latest)) then
+  local newer = priced > 0 and (not latest or not before(new[priced], latest))
+  merge(ticks_key, new)
+  if index > symbols - careful_symbols then
+    settle({ ticks = ticks_key, latest = latest_key, cancels = take_key() }, newer and new[priced] or nil)
+  elseif newer then
     redis.call('SET', latest_key, new[priced], 'EX', latest_seconds)
   end
-  merge(ticks_key, new)
   if redis.call('INCRBY', count_key, count) == count then
     redis.call('EXPIRE', count_key, count_seconds)
   end
+end
+
+for _, keys in ipairs(touched) do
+  settle(keys, nil)
 end
 
 for _ = 1, bars do

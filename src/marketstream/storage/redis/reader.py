@@ -1,7 +1,7 @@
 """Reads the newest market data back from the cache.
 
-Reads: `latest_price:{symbol}`, `ticks:{symbol}`, `aggregated:{symbol}:{interval}`, `latest_quote:{symbol}`,
-`indicators:{symbol}`.
+Reads: `latest_price:{symbol}`, `ticks:{symbol}`, `cancels:{symbol}`, `aggregated:{symbol}:{interval}`,
+`latest_quote:{symbol}`, `indicators:{symbol}`.
 """
 
 from typing import cast
@@ -10,11 +10,13 @@ from redis import Redis
 
 from marketstream.contracts import cache_keys
 from marketstream.contracts.messages import decode_bar, decode_indicators, decode_quote, decode_tick
+from marketstream.domain.conditions import CONSOLIDATED, TradeRules
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Quote, Tick
 from marketstream.settings import RedisSettings
 from marketstream.storage.redis.connection import make_client, redis_errors
+from marketstream.storage.redis.scripts import NEWEST, held_back
 
 _SCAN_COUNT = 1_000
 
@@ -26,16 +28,26 @@ class RedisReader:
 
     Args:
         settings: Where Redis is; the first call connects. Calls may come from several threads.
+        rules: Which trades update the latest price.
     """
 
-    def __init__(self, settings: RedisSettings) -> None:
+    def __init__(self, settings: RedisSettings, rules: TradeRules = CONSOLIDATED) -> None:
         self._settings = settings
         self._client: Redis = make_client(settings)
+        self._newest = self._client.register_script(NEWEST)
+        self._held_back = held_back(rules)
 
     def latest(self, symbol: str) -> Tick | None:
-        """The symbol's newest tick, for as long as one came in the last minute."""
+        """The symbol's newest tick that stands and updates the last price, while one came in the last minute."""
         with redis_errors(self._settings):
             value = cast("bytes | None", self._client.get(cache_keys.latest_price(symbol)))
+        return None if value is None else decode_tick(value)
+
+    def latest_kept(self, symbol: str) -> Tick | None:
+        """The newest of the kept ticks that stands and updates the last price, however long ago it came."""
+        keys = [cache_keys.ticks(symbol), cache_keys.cancels(symbol)]
+        with redis_errors(self._settings):
+            value = cast("bytes | None", self._newest(keys=keys, args=[self._held_back]))
         return None if value is None else decode_tick(value)
 
     def quote(self, symbol: str) -> Quote | None:

@@ -9,6 +9,7 @@ import pytest
 from marketstream.domain.errors import StoreUnavailableError
 from marketstream.serving.dashboard import panels
 from marketstream.serving.dashboard.snapshot import TAPE_LENGTH, Snapshot, trade_key
+from stores import make_cancel
 
 Look = Callable[..., Snapshot]
 
@@ -78,12 +79,21 @@ def test_the_tape_marks_the_trades_since_the_last_look(look: Look) -> None:
     assert {row.className for row in panels.tape(snapshot, "gone")[0].children[1].children} == {""}
 
 
+def test_a_trade_that_was_taken_back_is_not_the_price(look: Look, world: Any) -> None:
+    world.cache.add(make_cancel(world.ticks[-1]))
+    snapshot = look()
+    assert snapshot.ticks.data[-1] == world.ticks[-1]
+    assert snapshot.last_price == world.ticks[-2].price
+    world.cache.available = False
+    world.history.add(make_cancel(world.ticks[-1]))
+    assert look().last_price == world.ticks[-2].price
+
+
 @pytest.mark.parametrize(("moves", "kind"), [(1.0, "up"), (-1.0, "down"), (0.0, "flat")])
 def test_the_change_has_its_direction(look: Look, moves: float, kind: str) -> None:
     snapshot = look()
     last = replace(snapshot.ticks.data[-1], price=snapshot.bars.data[0].open + moves)
-    snapshot.ticks.data[-1] = last
-    headline = panels.summary(snapshot)[0]
+    headline = panels.summary(replace(snapshot, latest=last))[0]
     assert headline.children[1].className == f"change {kind}"
 
 
