@@ -15,6 +15,7 @@ from marketstream.settings import Settings
 
 _LOOK_SECONDS = 0.25
 _QUIET_SECONDS = 2.0  # nothing new for so long, and it is looked whether all is there
+_REPORT_SECONDS = 60.0
 _PATIENCE_SECONDS = 300.0  # nothing new for so long, and it is given up
 
 
@@ -68,6 +69,7 @@ def drain(engine: Engine, settings: Settings, broker: psutil.Process, ticks: int
     output = Output(settings, engine.topics)
     with running(engine, log) as process, Tree(process.trees) as tree, Tree([broker]) as brokers:
         comparison, ended = wait(process, output, ticks, expected)
+        wait_for_report(process)
     if not any("began" in each for each in process.said):
         raise RuntimeError(f"{engine.name} took no trade; its log: {log.read_text()[-2_000:]}")
     batches, began = process.batches, process.began
@@ -87,6 +89,13 @@ def drain(engine: Engine, settings: Settings, broker: psutil.Process, ticks: int
         output=output.read,
         comparison=comparison,
     )
+
+
+def wait_for_report(process: Running) -> None:
+    """Returns when it has told when it began: the platform's job does when its first batch has been committed."""
+    deadline = time.time() + _REPORT_SECONDS
+    while not (process.ended or any("began" in each for each in process.said)) and time.time() < deadline:
+        time.sleep(_LOOK_SECONDS)
 
 
 def wait(process: Running, output: Output, ticks: int, expected: pl.DataFrame) -> tuple[Comparison, float]:
