@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec  # re-exported by .admin, but not to type checkers
 from confluent_kafka.cimpl import NewTopic  # re-exported by .admin, but not to type checkers
@@ -11,13 +11,6 @@ from confluent_kafka.cimpl import NewTopic  # re-exported by .admin, but not to 
 from marketstream.contracts.topics import RETENTION_MS
 from marketstream.domain.errors import BusError
 
-# A topic has only just been made, or its leader has changed.
-LEADERLESS = (
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError._NOENT,  # the client's own word for it
-)
 _ALREADY_EXISTS = "TOPIC_ALREADY_EXISTS"
 _LEADER_SECONDS = 10.0
 _RETRY_SECONDS = 0.05
@@ -59,8 +52,8 @@ def _wait_for_leaders(bootstrap_servers: str, places: list[TopicPartition]) -> N
         for place, answer in admin.list_offsets(dict.fromkeys(places, _LATEST)).items():
             try:
                 answer.result(timeout=_LEADER_SECONDS)
-            except KafkaException as error:
-                if error.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
+            except KafkaException:  # many codes say the same: no leader, not a leader, another leader's epoch
+                if time.monotonic() > deadline:
                     raise
                 waiting.append(place)
         places = waiting

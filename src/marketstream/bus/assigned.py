@@ -12,13 +12,14 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec  # re-exported by .admin, but not to type checkers
 
-from marketstream.bus.admin import LEADERLESS
 from marketstream.bus.consumer import plain_message
 from marketstream.domain.errors import BusError
 from marketstream.ports import Message, Positions
 
 _REQUEST_SECONDS = 10.0
 _RETRY_SECONDS = 0.1
+# A topic has only just been made, or its leader has changed.
+_PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # confluent-kafka leaves it untyped
 
 
@@ -171,7 +172,7 @@ def _starts(consumer: Consumer, since_ms: Mapping[tuple[str, int], int]) -> dict
         try:
             return _first_since(consumer, since_ms)
         except KafkaException as error:
-            if error.args[0].code() not in LEADERLESS or time.monotonic() > deadline:
+            if error.args[0].code() not in _PASSING or time.monotonic() > deadline:
                 raise
         time.sleep(_RETRY_SECONDS)
 
