@@ -6,13 +6,16 @@ Reads: `dead_letter_queue`, `dead_letter_marks`, through a port. Writes: through
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request, Response
+from pydantic import BaseModel
 
-from marketstream.contracts.dead_letters import DeadLetterDesk, LetterFilter, LetterId
+from marketstream.contracts.dead_letters import DeadLetterDesk, LetterFilter, LetterId, LetterPlace
 from marketstream.domain.errors import BusError, StoreUnavailableError
 from marketstream.domain.outcomes import Reason
+from marketstream.serving.api.answers import answered
+from marketstream.serving.api.documented import answers
 from marketstream.serving.api.letter_schemas import (
     GroupsAnswer,
     LetterAnswer,
@@ -20,8 +23,10 @@ from marketstream.serving.api.letter_schemas import (
     ReinjectionAnswer,
     ReinjectRequest,
 )
+from marketstream.serving.api.paging import Cursor, next_link, read_cursor
 from marketstream.serving.api.params import TIME_HELP, parse_time
 from marketstream.serving.api.problems import MEDIA_TYPE, Problem, ProblemBody, invalid_parameter
+from marketstream.serving.api.strict import StrictRoute
 
 T = TypeVar("T")
 
@@ -38,41 +43,49 @@ Id = Annotated[str, Path(description="`partition:offset`, as the list has it", e
 
 def dead_letter_router(desk: DeadLetterDesk) -> APIRouter:
     """The endpoints over one desk."""
-    router = APIRouter(prefix="/api/v1/dead-letters", tags=["dead letters"])
+    router = APIRouter(prefix="/api/v1/dead-letters", tags=["dead letters"], route_class=StrictRoute)
     at_desk = _Turnstile(desk)
 
-    @router.get("", summary="Dead letters", responses=_problems(422, 503))
+    @router.get("", summary="Dead letters", responses=_answers(LettersAnswer, 422, 503))
     def letters(
+        request: Request,
         reason: ReasonQuery = None,
         provider: ProviderQuery = None,
         symbol: SymbolQuery = None,
         since: SinceQuery = None,
         limit: Limit = 100,
-    ) -> LettersAnswer:
-        """What was refused, the newest first, without its bytes. Letters are kept for 7 days."""
+        cursor: Cursor = None,
+    ) -> Response:
+        """What was refused, the newest first, without its bytes. Letters are kept for 7 days. `next` leads to older."""
         wanted = _filter(reason, provider, symbol, since)
-        return LettersAnswer.of(at_desk.ask(lambda held: held.letters(wanted, limit)))
+        before = cast("LetterPlace | None", read_cursor(request, cursor, int, str))
+        found = at_desk.ask(lambda held: held.letters(wanted, limit, before))
+        oldest = found.letters[-1] if found.more and found.letters else None
+        link = next_link(request, (oldest.time_us, oldest.letter_id) if oldest else None)
+        headers = {"Link": f'<{link}>; rel="next"'} if link else None
+        return answered(request, LettersAnswer.of(found, link).model_dump(), headers=headers)
 
-    @router.get("/groups", summary="Dead letters by reason and provider", responses=_problems(422, 503))
+    @router.get("/groups", summary="Dead letters by reason and provider", responses=_answers(GroupsAnswer, 422, 503))
     def groups(
+        request: Request,
         reason: ReasonQuery = None,
         provider: ProviderQuery = None,
         symbol: SymbolQuery = None,
         since: SinceQuery = None,
-    ) -> GroupsAnswer:
+    ) -> Response:
         """How many there are, when the first and the last was refused, and an example of each; the largest first."""
         wanted = _filter(reason, provider, symbol, since)
-        return GroupsAnswer.of(at_desk.ask(lambda held: held.groups(wanted)))
+        return answered(request, GroupsAnswer.of(at_desk.ask(lambda held: held.groups(wanted))).model_dump())
 
-    @router.get("/{letter_id}", summary="One dead letter", responses=_problems(404, 422, 503))
-    def letter(letter_id: Id) -> LetterAnswer:
+    @router.get("/{letter_id}", summary="One dead letter", responses=_answers(LetterAnswer, 404, 422, 503))
+    def letter(request: Request, letter_id: Id) -> Response:
         """A letter with its bytes: as text where they are UTF-8, else in Base64."""
         place = _place("letter_id", letter_id)
         found = at_desk.ask(lambda held: held.letter(place))
         if found is None:
             detail = f"There is no dead letter {letter_id}, or none any more: they are kept for 7 days."
             raise Problem(404, "no-dead-letter", "No such dead letter", detail)
-        return LetterAnswer.of(found)
+        return answered(request, LetterAnswer.of(found).model_dump())
 
     @router.post("/reinject", summary="Put dead letters back", responses=_problems(422, 503))
     def reinject(request: ReinjectRequest) -> ReinjectionAnswer:
@@ -142,6 +155,10 @@ def _place(name: str, text: str) -> LetterId:
         return LetterId.parse(text)
     except ValueError as error:
         raise invalid_parameter(name, str(error)) from None
+
+
+def _answers(model: type[BaseModel], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    return {**answers(model), **_problems(*statuses)}
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -9,6 +9,7 @@ from marketstream.contracts.feed_state import FeedState, GapCounts, MinuteRecord
 from marketstream.contracts.messages import FeedEvent, FeedEventKind, FeedGap, FeedRole
 from marketstream.domain.errors import Fault
 from marketstream.domain.interval import MICROSECONDS
+from marketstream.serving.api.schemas import NEXT
 
 _GAP_EXAMPLE: dict[str, Any] = {
     "gap_id": "binance|BTCUSDT|3276518293",
@@ -127,18 +128,20 @@ class FeedsAnswer(BaseModel):
 class FeedEventsAnswer(BaseModel):
     """Feed events, oldest first."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"count": 1, "events": [_EVENT_EXAMPLE]}})
+    model_config = ConfigDict(json_schema_extra={"example": {"count": 1, "next": None, "events": [_EVENT_EXAMPLE]}})
 
     count: int
+    next: str | None = NEXT
     events: list[FeedEvent]
 
 
 class FeedGapsAnswer(BaseModel):
     """Gaps in their newest version, oldest first by their start."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"count": 1, "gaps": [_GAP_EXAMPLE]}})
+    model_config = ConfigDict(json_schema_extra={"example": {"count": 1, "next": None, "gaps": [_GAP_EXAMPLE]}})
 
     count: int
+    next: str | None = NEXT
     gaps: list[FeedGap]
 
 
@@ -181,6 +184,7 @@ class CompletenessAnswer(BaseModel):
                 "start_us": 1_699_999_980_000_000,
                 "end_us": 1_700_000_040_000_000,
                 "count": 1,
+                "next": None,
                 "minutes": [_MINUTE_EXAMPLE],
             }
         }
@@ -189,4 +193,5 @@ class CompletenessAnswer(BaseModel):
     start_us: int
     end_us: int
     count: int
+    next: str | None = NEXT
     minutes: list[MinuteBody]

@@ -14,6 +14,7 @@ from marketstream.contracts.dead_letters import (
     Treatment,
 )
 from marketstream.domain.outcomes import Reason
+from marketstream.serving.api.schemas import NEXT
 
 _LETTER: dict[str, Any] = {
     "letter_id": "2:1734",
@@ -66,19 +67,20 @@ class LettersAnswer(BaseModel):
     """Dead letters, the newest first."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"count": 1, "more": False, "scanned": 129, "letters": [_LETTER]}}
+        json_schema_extra={"example": {"count": 1, "next": None, "more": False, "scanned": 129, "letters": [_LETTER]}}
     )
 
     count: int
+    next: str | None = NEXT
     more: bool = Field(description="Older ones match too, or may")
     scanned: int = Field(description="Letters looked at")
     letters: list[LetterItem]
 
     @classmethod
-    def of(cls, letters: Letters) -> Self:
+    def of(cls, letters: Letters, link: str | None) -> Self:
         """Makes the body."""
         items = [LetterItem(**_fields(letter)) for letter in letters.letters]
-        return cls(count=len(items), more=letters.more, scanned=letters.scanned, letters=items)
+        return cls(count=len(items), next=link, more=letters.more, scanned=letters.scanned, letters=items)
 
 
 class LetterAnswer(LetterItem):

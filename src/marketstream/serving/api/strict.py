@@ -1,0 +1,43 @@
+"""Routes that refuse query parameters they do not know, and those given twice, rather than ignore them."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.params import Query
+from fastapi.routing import APIRoute
+
+from marketstream.serving.api.problems import near, refused_parameters
+
+
+class StrictRoute(APIRoute):
+    """A route that checks the names of its query parameters before anything else."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """The handler behind the check."""
+        handler = super().get_route_handler()
+        known = frozenset(
+            field.alias for field in get_flat_params(self.dependant) if isinstance(field.field_info, Query)
+        )
+
+        async def checked(request: Request) -> Response:
+            if request.scope["query_string"]:
+                _check([name for name, _ in request.query_params.multi_items()], known)
+            return await handler(request)
+
+        return checked
+
+
+def _check(given: Sequence[str], known: frozenset[str]) -> None:
+    faults = {name: _unknown(name, known) for name in given if name not in known}
+    faults |= {name: "is given twice" for name in given if name in known and given.count(name) > 1}
+    if faults:
+        raise refused_parameters(faults)
+
+
+def _unknown(name: str, known: frozenset[str]) -> str:
+    alike = near(name, sorted(known))
+    if alike:
+        return f"is no parameter here; did you mean {' or '.join(alike)}?"
+    return f"is no parameter here; these are: {', '.join(sorted(known))}" if known else "is not wanted: there are none"
