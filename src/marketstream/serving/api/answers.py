@@ -83,10 +83,14 @@ def chosen_format(request: Request, wanted: F | None, forms: Sequence[F]) -> F:
         found = _format_of(media_type, forms) if quality > 0 else None
         if found is not None:
             return found
-    detail = (
-        f"Nothing here comes as {accepted[:200]!r}; Accept may name {', '.join(MEDIA_TYPES[form] for form in forms)}."
-    )
-    raise Problem(406, "not-acceptable", "Not acceptable", detail)
+    raise not_acceptable(accepted, forms)
+
+
+def not_acceptable(accepted: str, forms: Sequence[Format]) -> Problem:
+    """A 406 that lists the forms there are."""
+    there = ", ".join(MEDIA_TYPES[form] for form in forms)
+    detail = f"Nothing here comes as {accepted[:200]!r}; Accept may name {there}."
+    return Problem(406, "not-acceptable", "Not acceptable", detail)
 
 
 def list_answer(request: Request, listing: Listing, wanted: Format, shape: "Shape | None" = None) -> Response:

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from marketstream.contracts.dead_letters import DeadLetterDesk
 from marketstream.serving.api.dead_letters import dead_letter_router
 from marketstream.serving.api.docs_page import render
-from marketstream.serving.api.documented import describe
+from marketstream.serving.api.examples import exemplify
 from marketstream.serving.api.exports import export_router
 from marketstream.serving.api.feeds import feed_router
 from marketstream.serving.api.listings import Listings
@@ -70,10 +70,11 @@ def create_app(market_data: MarketData, feed_data: FeedData | None = None, extra
         redirect_slashes=False,
     )
     install(app)
-    for router in _routers(market_data, feed_data, extras):
+    routers = list(_routers(market_data, feed_data, extras))
+    for router in routers:
         app.include_router(router)
     _add_docs(app)
-    describe(app)
+    exemplify(app, routers)
     return enveloped(app, _CONTENT_SECURITY_POLICY, extras.cors_origins)
 
 

@@ -83,8 +83,7 @@ def dead_letter_router(desk: DeadLetterDesk) -> APIRouter:
         place = _place("letter_id", letter_id)
         found = at_desk.ask(lambda held: held.letter(place))
         if found is None:
-            detail = f"There is no dead letter {letter_id}, or none any more: they are kept for 7 days."
-            raise Problem(404, "no-dead-letter", "No such dead letter", detail)
+            raise no_letter(letter_id)
         return answered(request, LetterAnswer.of(found).model_dump())
 
     @router.post("/reinject", summary="Put dead letters back", responses=_problems(422, 503))
@@ -116,9 +115,9 @@ class _Turnstile:
             try:
                 return question(self._desk)
             except BusError as error:
-                raise _unavailable("Kafka", error) from error
+                raise unavailable("Kafka", error) from error
             except StoreUnavailableError as error:
-                raise _unavailable("The database", error) from error
+                raise unavailable("The database", error) from error
 
     @contextmanager
     def _entered(self) -> Iterator[None]:
@@ -131,7 +130,14 @@ class _Turnstile:
             self._free.release()
 
 
-def _unavailable(who: str, error: Exception) -> Problem:
+def no_letter(letter_id: str) -> Problem:
+    """A 404 about one letter."""
+    detail = f"There is no dead letter {letter_id}, or none any more: they are kept for 7 days."
+    return Problem(404, "no-dead-letter", "No such dead letter", detail)
+
+
+def unavailable(who: str, error: Exception) -> Problem:
+    """A 503 that names who is away."""
     return Problem(
         503, "dead-letters-unavailable", "Dead letters unavailable", f"{who} can't answer now: {error}. Try again."
     )

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-from fastapi import FastAPI
 from pydantic import BaseModel
 
 from marketstream.serving.api.answers import MEDIA_TYPES
-from marketstream.serving.api.problems import ProblemBody, problem_responses
+from marketstream.serving.api.problems import problem_responses
 
 Responses = dict[int | str, dict[str, Any]]
 
@@ -49,10 +48,3 @@ def tables(model: type[BaseModel], *statuses: int) -> Responses:
         **answers(model, 406, *statuses),
         200: {"model": model, "headers": {**_TAGGED, **_PAGED}, "content": _FILES},
     }
-
-
-def describe(app: FastAPI) -> None:
-    """Completes the description, which the application remembers: the problem's shape is added to it."""
-    schema = app.openapi()
-    components = schema.setdefault("components", {}).setdefault("schemas", {})
-    components[ProblemBody.__name__] = ProblemBody.model_json_schema()

@@ -34,7 +34,12 @@ def export_router(exports: Exports, market_data: MarketData, listings: Listings)
     router = APIRouter(prefix="/api/v1/export", tags=["export"], route_class=StrictRoute)
     free = threading.BoundedSemaphore(AT_ONCE)
 
-    @router.get("/{dataset}", summary="A dataset as a file", responses=files(404, 406, 422, 503))
+    @router.get(
+        "/{dataset}",
+        summary="A dataset as a file",
+        response_class=Response,  # has no media type, where the usual one would be described as JSON
+        responses=files(404, 406, 422, 503),
+    )
     def export(
         request: Request,
         dataset: Dataset,
@@ -46,8 +51,8 @@ def export_router(exports: Exports, market_data: MarketData, listings: Listings)
     ) -> Response:
         """Every row in `[start, end)`, by symbol, then oldest first, whatever their number; `window` is of bars.
 
-        It streams; one that breaks off is seen as broken by HTTP, Arrow and Parquet. Two run at once. In CSV, texts that a
-        spreadsheet could take for a formula begin with an apostrophe.
+        It streams; HTTP, Arrow and Parquet show where one broke off. Two run at once. In CSV, texts that a spreadsheet
+        could take for a formula begin with an apostrophe.
         """
         form = chosen_format(request, format, FILE_FORMS)
         wanted = Wanted(

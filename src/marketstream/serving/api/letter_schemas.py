@@ -16,7 +16,8 @@ from marketstream.contracts.dead_letters import (
 from marketstream.domain.outcomes import Reason
 from marketstream.serving.api.schemas import NEXT
 
-_LETTER: dict[str, Any] = {
+RAW_EXAMPLE = '{"ev":"T","sym":"IBM","x":4,"i":"52983","p":182.27,"s":100,"t":1700000001198,"q":3681328}'
+LETTER_EXAMPLE: dict[str, Any] = {
     "letter_id": "2:1734",
     "time_us": 1_700_000_012_400_000,
     "reason": "late",
@@ -24,12 +25,11 @@ _LETTER: dict[str, Any] = {
     "provider": "polygon",
     "symbol": "IBM",
     "received_time_us": 1_700_000_012_398_114,
-    "raw_size_bytes": 87,
+    "raw_size_bytes": len(RAW_EXAMPLE),
     "truncated": False,
     "reinjected_us": None,
 }
-_RAW = '{"ev":"T","sym":"IBM","x":4,"i":"52983","p":182.27,"s":100,"t":1700000001198,"q":3681328}'
-_GROUP: dict[str, Any] = {
+GROUP_EXAMPLE: dict[str, Any] = {
     "reason": "late",
     "provider": "polygon",
     "count": 128,
@@ -39,7 +39,7 @@ _GROUP: dict[str, Any] = {
     "example_id": "2:1734",
     "example_detail": "11.2 s behind its symbol's newest; 10 s are allowed",
 }
-_TREATED: dict[str, Any] = {
+TREATED_EXAMPLE: dict[str, Any] = {
     "letter_id": "2:1734",
     "treatment": "published",
     "published": 1,
@@ -67,7 +67,9 @@ class LettersAnswer(BaseModel):
     """Dead letters, the newest first."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"count": 1, "next": None, "more": False, "scanned": 129, "letters": [_LETTER]}}
+        json_schema_extra={
+            "example": {"count": 1, "next": None, "more": False, "scanned": 129, "letters": [LETTER_EXAMPLE]}
+        }
     )
 
     count: int
@@ -86,7 +88,9 @@ class LettersAnswer(BaseModel):
 class LetterAnswer(LetterItem):
     """A dead letter with its bytes."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {**_LETTER, "raw": _RAW, "raw_encoding": "utf-8"}})
+    model_config = ConfigDict(
+        json_schema_extra={"example": {**LETTER_EXAMPLE, "raw": RAW_EXAMPLE, "raw_encoding": "utf-8"}}
+    )
 
     raw: str
     raw_encoding: Literal["utf-8", "base64"]
@@ -101,7 +105,7 @@ class GroupsAnswer(BaseModel):
     """Dead letters by reason and provider, the largest group first."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"count": 1, "complete": True, "scanned": 128, "groups": [_GROUP]}}
+        json_schema_extra={"example": {"count": 1, "complete": True, "scanned": 128, "groups": [GROUP_EXAMPLE]}}
     )
 
     count: int
@@ -137,11 +141,11 @@ class ReinjectionAnswer(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "dry_run": False,
-                "stored": True,
+                "dry_run": True,
+                "stored": None,
                 "more": False,
                 "counts": {"published": 1, "already_there": 0, "refused": 0},
-                "letters": [_TREATED],
+                "letters": [TREATED_EXAMPLE],
             }
         }
     )

@@ -186,14 +186,14 @@ class CompletenessFigures(BaseModel):
             "example": {
                 "start_us": 1_699_996_440_000_000,
                 "end_us": 1_700_000_040_000_000,
-                "score": 0.5,
+                "score": 1 / 39,
                 "symbols": [
                     {
                         "symbol": "BTCUSDT",
-                        "score": 0.5,
+                        "score": 1 / 39,
                         "minutes": 1,
                         "ticks": 1,
-                        "missing": 1.0,
+                        "missing": 38.0,
                         "uncovered_seconds": 0.0,
                     }
                 ],

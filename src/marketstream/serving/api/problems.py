@@ -111,16 +111,27 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_crash)
 
 
-def _respond(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
-    body: dict[str, Any] = {
+def body_of(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
+    """The problem as it goes out."""
+    return {
         "type": f"/problems/{problem.kind}",
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
-        "instance": request.url.path,
-        "request_id": request.scope.get("state", {}).get("request_id", ""),
+        "instance": path,
+        "request_id": request_id,
         **problem.extra,
     }
+
+
+def store_away(error: Exception) -> Problem:
+    """A 503 that says which store could have answered."""
+    detail = f"No store that could answer is there now: {error}. Try again shortly."
+    return Problem(503, "stores-unavailable", "Market data unavailable", detail)
+
+
+def _respond(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    body = body_of(problem, request.scope["path"], request.scope.get("state", {}).get("request_id", ""))
     return Response(orjson.dumps(body), problem.status, {"Cache-Control": "no-store", **(headers or {})}, MEDIA_TYPE)
 
 
@@ -146,9 +157,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 async def _on_store_away(request: Request, error: Exception) -> Response:
     assert isinstance(error, StoreError)  # noqa: S101  # registered for its subclass alone
-    detail = f"No store that could answer is there now: {error}. Try again shortly."
-    problem = Problem(503, "stores-unavailable", "Market data unavailable", detail)
-    return _respond(request, problem, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return _respond(request, store_away(error), {"Retry-After": str(RETRY_AFTER_SECONDS)})
 
 
 async def _on_crash(request: Request, _error: Exception) -> Response:

@@ -123,6 +123,7 @@ class TicksAnswer(Origin):
         json_schema_extra={
             "example": {
                 **_ORIGIN_EXAMPLE,
+                "source": "database",
                 "symbol": "BTCUSDT",
                 "count": 1,
                 "next": None,

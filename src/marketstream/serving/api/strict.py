@@ -8,7 +8,7 @@ from fastapi.dependencies.utils import get_flat_params
 from fastapi.params import Query
 from fastapi.routing import APIRoute
 
-from marketstream.serving.api.problems import near, refused_parameters
+from marketstream.serving.api.problems import Problem, near, refused_parameters
 
 
 class StrictRoute(APIRoute):
@@ -17,9 +17,7 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """The handler behind the check."""
         handler = super().get_route_handler()
-        known = frozenset(
-            field.alias for field in get_flat_params(self.dependant) if isinstance(field.field_info, Query)
-        )
+        known = query_names(self)
 
         async def checked(request: Request) -> Response:
             if request.scope["query_string"]:
@@ -34,6 +32,16 @@ def _check(given: Sequence[str], known: frozenset[str]) -> None:
     faults |= {name: "is given twice" for name in given if name in known and given.count(name) > 1}
     if faults:
         raise refused_parameters(faults)
+
+
+def query_names(route: APIRoute) -> frozenset[str]:
+    """The query parameters that a route knows."""
+    return frozenset(field.alias for field in get_flat_params(route.dependant) if isinstance(field.field_info, Query))
+
+
+def unknown_parameters(names: Sequence[str], known: frozenset[str]) -> Problem:
+    """A 422 about parameters that are none here."""
+    return refused_parameters({name: _unknown(name, known) for name in names})
 
 
 def _unknown(name: str, known: frozenset[str]) -> str:
