@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, cast
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
+from starlette.exceptions import HTTPException
 
 from marketstream.contracts.dead_letters import DeadLetterDesk, LetterFilter, LetterId, LetterPlace
 from marketstream.domain.errors import BusError, StoreUnavailableError
@@ -38,7 +39,10 @@ ProviderQuery = Annotated[str | None, Query(max_length=64, description="Of this 
 SymbolQuery = Annotated[str | None, Query(max_length=64, description="Of this symbol, in any case")]
 SinceQuery = Annotated[str | None, Query(description=f"Put on the topic at or after this. {TIME_HELP}")]
 Limit = Annotated[int, Query(ge=1, le=1_000, description="The newest so many")]
-Id = Annotated[str, Path(description="`partition:offset`, as the list has it", examples=["2:1734"])]
+Id = Annotated[
+    str,
+    Path(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$", description="`partition:offset`, as the list has it", examples=["2:1734"]),
+]
 
 
 def dead_letter_router(desk: DeadLetterDesk) -> APIRouter:
@@ -77,15 +81,6 @@ def dead_letter_router(desk: DeadLetterDesk) -> APIRouter:
         wanted = _filter(reason, provider, symbol, since)
         return answered(request, GroupsAnswer.of(at_desk.ask(lambda held: held.groups(wanted))).model_dump())
 
-    @router.get("/{letter_id}", summary="One dead letter", responses=_answers(LetterAnswer, 404, 422, 503))
-    def letter(request: Request, letter_id: Id) -> Response:
-        """A letter with its bytes: as text where they are UTF-8, else in Base64."""
-        place = _place("letter_id", letter_id)
-        found = at_desk.ask(lambda held: held.letter(place))
-        if found is None:
-            raise no_letter(letter_id)
-        return answered(request, LetterAnswer.of(found).model_dump())
-
     @router.post("/reinject", summary="Put dead letters back", responses=_problems(422, 503))
     def reinject(request: ReinjectRequest) -> ReinjectionAnswer:
         """Reads letters with today's adapters and publishes what passes, each trade exactly once; lateness is waived.
@@ -99,6 +94,20 @@ def dead_letter_router(desk: DeadLetterDesk) -> APIRouter:
         if which == LetterFilter():
             raise invalid_parameter("ids", "name ids, or a filter by reason, provider, symbol or since")
         return ReinjectionAnswer.of(at_desk.ask(lambda held: held.reinject(which, dry_run=request.dry_run)))
+
+    @router.get("/reinject", include_in_schema=False)
+    def not_by_get() -> Response:
+        """Says what a path beside `/{letter_id}`, which takes it otherwise, says by itself."""
+        raise HTTPException(405, headers={"Allow": "POST"})
+
+    @router.get("/{letter_id}", summary="One dead letter", responses=_answers(LetterAnswer, 404, 422, 503))
+    def letter(request: Request, letter_id: Id) -> Response:
+        """A letter with its bytes: as text where they are UTF-8, else in Base64."""
+        place = _place("letter_id", letter_id)
+        found = at_desk.ask(lambda held: held.letter(place))
+        if found is None:
+            raise no_letter(letter_id)
+        return answered(request, LetterAnswer.of(found).model_dump())
 
     return router
 

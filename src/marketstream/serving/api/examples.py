@@ -35,7 +35,7 @@ def exemplify(app: FastAPI, routers: Iterable[APIRouter]) -> None:
     components = schema.setdefault("components", {}).setdefault("schemas", {})
     components[ProblemBody.__name__] = ProblemBody.model_json_schema()
     for route in (route for router in routers for route in router.routes if isinstance(route, APIRoute)):
-        for method in route.methods or ():
+        for method in (route.methods or ()) if route.include_in_schema else ():
             operation = schema["paths"][route.path_format][method.lower()]
             if route.path_format in QUERIES:
                 operation["x-example-query"] = QUERIES[route.path_format]

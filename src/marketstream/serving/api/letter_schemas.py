@@ -127,7 +127,7 @@ class ReinjectRequest(BaseModel):
         extra="forbid", json_schema_extra={"example": {"reason": "late", "symbol": "IBM", "dry_run": True}}
     )
 
-    ids: list[Annotated[str, Field(max_length=32)]] = Field(default=[], max_length=1_000)
+    ids: list[Annotated[str, Field(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$")]] = Field(default=[], max_length=1_000)
     reason: Reason | None = None
     provider: str | None = Field(default=None, max_length=64)
     symbol: str | None = Field(default=None, max_length=64)

@@ -27,7 +27,8 @@ TIME_HELP = (
 Symbols = Annotated[
     str | None,
     Query(
-        max_length=40_000,
+        max_length=16_000,
+        pattern=r"^[A-Za-z0-9._:, -]*$",
         description="Symbols in any case, by commas; without it, all known ones",
         openapi_examples={"two": {"value": "BTCUSDT,ETHUSDT"}},
     ),
