@@ -1,7 +1,7 @@
 """What the OpenAPI description can't say of a request that is to be taken: generated valid ones are made to keep to it.
 
-That times are times and a start comes before its end, that windows and symbols are those there are, that a cursor is the
-one an answer gave, and that letters are named by ids or by a filter. Generated invalid requests stay as they are.
+That times are times and a start comes before its end, that windows and symbols are those there are, that a cursor is
+the one an answer gave, and that letters are named by ids or by a filter. Generated invalid requests stay as they are.
 """
 
 from typing import Any

@@ -1,7 +1,7 @@
 """Schemathesis over the whole OpenAPI description: every check, and sequences of requests, against a server.
 
-It makes requests that fit the description and ones that do not, and holds every answer against it: no server error, only
-documented statuses, media types and shapes, what is valid taken, what is not refused.
+It makes requests that fit the description and ones that do not, and holds every answer against it: no server error,
+only documented statuses, media types and shapes, what is valid taken, what is not refused.
 """
 
 import os
