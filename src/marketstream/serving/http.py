@@ -13,7 +13,7 @@ import uvicorn
 from prometheus_client import Counter, Histogram
 from starlette.applications import Starlette
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from marketstream.domain.errors import ConfigurationError
@@ -35,10 +35,11 @@ _EXPOSED_HEADERS = (
     *("Content-Disposition", "ETag", "Link", "Retry-After", REQUEST_ID),
     *("X-Data-Source", "X-Data-Stale", "X-Data-Degraded"),
 )
-_COMPRESSED_ALREADY = (
-    *DEFAULT_EXCLUDED_CONTENT_TYPES,
+_COMPRESSED_ALREADY = (  # a short list: it is gone through for every request
     "application/vnd.apache.parquet",
     "application/vnd.apache.arrow.stream",
+    "image/png",
+    "font/woff2",
 )
 
 _log = get_logger("http")
