@@ -50,6 +50,7 @@ class _Run:
         self._gap = 1 / rate
         self._free: list[_Connection] = []
         self._waiting: deque[tuple[bytes, float]] = deque()
+        self._over = asyncio.Event()
         self.load = Load(rate)
 
     async def run(self, host: str, port: int, connections: int) -> Load:
@@ -59,12 +60,11 @@ class _Run:
         started = time.perf_counter()
         due = started
         for each in self._requests:
-            while (pause := due - time.perf_counter()) > 0:
+            if (pause := due - time.perf_counter()) > 0:
                 await asyncio.sleep(pause)
             self._send(each, due)
             due += self._gap
-        while len(self.load.milliseconds) < len(self._requests):
-            await asyncio.sleep(0.001)
+        await self._over.wait()
         self.load.seconds = time.perf_counter() - started
         for transport, _ in opened:
             transport.close()
@@ -80,6 +80,8 @@ class _Run:
         self.load.milliseconds.append((time.perf_counter() - due) * 1_000)
         self.load.failures += status != 200
         self.load.bytes += size
+        if len(self.load.milliseconds) == len(self._requests):
+            self._over.set()
         if self._waiting:
             connection.send(*self._waiting.popleft())
         else:

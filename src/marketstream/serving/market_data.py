@@ -41,7 +41,7 @@ class Answer(Generic[T]):
     degraded: bool
     stale: bool
     age_seconds: float | None
-    received_us: int | None
+    received_us: int | None = None
 
 
 class MarketData:

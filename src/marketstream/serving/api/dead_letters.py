@@ -41,7 +41,11 @@ SinceQuery = Annotated[str | None, Query(description=f"Put on the topic at or af
 Limit = Annotated[int, Query(ge=1, le=1_000, description="The newest so many")]
 Id = Annotated[
     str,
-    Path(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$", description="`partition:offset`, as the list has it", examples=["2:1734"]),
+    Path(
+        pattern=r"^[0-9]{1,9}:[0-9]{1,18}$",
+        description="`partition:offset`, as the list has it",
+        examples=["2:1734"],
+    ),
 ]
 
 
