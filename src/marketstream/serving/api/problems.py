@@ -15,6 +15,7 @@ from marketstream.domain.errors import StoreError, StoreUnavailableError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+_RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class ProblemBody(BaseModel):
@@ -137,7 +138,7 @@ def _respond(request: Request, problem: Problem, headers: dict[str, str] | None 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101  # registered for this type alone
-    return _respond(request, error)
+    return _respond(request, error, _RETRY if error.status == HTTPStatus.SERVICE_UNAVAILABLE else None)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
@@ -157,7 +158,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 async def _on_store_away(request: Request, error: Exception) -> Response:
     assert isinstance(error, StoreError)  # noqa: S101  # registered for its subclass alone
-    return _respond(request, store_away(error), {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return _respond(request, store_away(error), _RETRY)
 
 
 async def _on_crash(request: Request, _error: Exception) -> Response:

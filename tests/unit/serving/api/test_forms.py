@@ -1,7 +1,9 @@
 """Answers in other forms, tagged, cached, compressed and for other origins; and whole datasets as files."""
 
+import asyncio
 import csv
 import io
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,9 +15,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from marketstream.domain.errors import StoreUnavailableError
+from marketstream.domain.interval import Interval
 from marketstream.serving.api.app import Extras, create_app
-from marketstream.serving.api.tables import TICKS, whole
-from marketstream.serving.exports import Exports
+from marketstream.serving.api.tables import TICKS, pieces, whole
+from marketstream.serving.exports import Exports, Wanted
+from marketstream.testing.platform import eventually
 from stores import make_cancel, make_tick
 
 FORMULAS = [
@@ -200,3 +204,49 @@ async def test_other_origins_may_read_only_where_they_are_named(client: httpx.As
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as closed:
         usual = await closed.get("/api/v1/symbols", headers={"Origin": "https://charts.example"})
     assert "access-control-allow-origin" not in usual.headers
+
+
+class Counting(Exports):
+    """Exports that tell how many pages they read, and wait before the second of them."""
+
+    def __init__(self, reader: Any, wait: threading.Event | None = None) -> None:
+        super().__init__(reader, page_rows=10)
+        self.read = 0
+        self.wait = wait
+
+    def pages(self, wanted: Any) -> Iterator[Sequence[Any]]:
+        for page in super().pages(wanted):
+            self.read += 1
+            yield page
+            if self.wait is not None:
+                self.wait.wait(30)
+
+
+def everything(world: Any) -> Wanted:
+    interval = Interval.parse("1min")
+    return Wanted(dataset="ticks", symbols=["BTCUSDT"], interval=interval, between=(None, None))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet", "arrow"])
+def test_an_export_reads_no_further_than_it_is_taken(world: Any, form: str) -> None:
+    exports = Counting(world.history)
+    parts = pieces(form, TICKS, exports.pages(everything(world)))  # type: ignore[arg-type]  # one of three words
+    for _ in range(5):
+        next(parts)
+    assert exports.read <= 5
+    assert sum(1 for _ in parts) > 100
+
+
+async def test_a_third_export_is_told_to_come_back(world: Any) -> None:
+    go_on = threading.Event()
+    exports = Counting(world.history, go_on)
+    app = create_app(world.market_data, extras=Extras(exports=exports))
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as opened:
+        running = [asyncio.create_task(opened.get("/api/v1/export/ticks?symbol=BTCUSDT")) for _ in range(2)]
+        await asyncio.to_thread(eventually, lambda: exports.read >= 2, within_seconds=20, what="two exports run")
+        third = await opened.get("/api/v1/export/ticks")
+        assert (third.status_code, third.json()["type"]) == (503, "/problems/exports-busy")
+        assert int(third.headers["retry-after"]) >= 1
+        go_on.set()
+        assert [answer.status_code for answer in await asyncio.gather(*running)] == [200, 200]
+        assert (await opened.get("/api/v1/export/ticks")).status_code == 200
