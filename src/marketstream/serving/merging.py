@@ -25,9 +25,10 @@ def merge_ticks(stored: list[Tick], cached: list[Tick], limit: int) -> tuple[lis
     """The newest `limit` of what is stored and what the cache has already, and which of the two that took."""
     known = {(tick.provider, tick.trade_id) for tick in stored}
     newer = [tick for tick in cached if (tick.provider, tick.trade_id) not in known]
-    if not newer:
-        return stored[-limit:], "database"
-    return sorted(stored + newer, key=place_of)[-limit:], "both" if stored else "cache"
+    merged = sorted(stored + newer, key=place_of)[-limit:] if newer else stored[-limit:]
+    if not newer or newer[-1].place < merged[0].place:
+        return merged, "database"
+    return merged, "both" if stored else "cache"
 
 
 def overlay(stored: list[Versioned], live: list[Versioned], limit: int) -> tuple[list[Versioned], Source]:
