@@ -13,7 +13,7 @@ PYTHON ?=
 ARGS ?=
 JOB ?= bars
 
-.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-long test-chaos test-crash bench bench-latency bench-ingest bench-streaming bench-storage bench-timescale lock
+.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-long test-chaos test-crash bench bench-latency bench-ingest bench-streaming bench-storage bench-timescale bench-api lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ bench-ingest: setup ## Measure socket to Kafka as fast as it goes (ARGS=--soak: 
 
 bench-timescale: setup ## Measure TimescaleDB beside PostgreSQL (ARGS="--timescale-bin DIR")
 	@$(BIN)/python benchmarks/timescale.py $(ARGS)
+
+bench-api: setup ## Measure REST: the newest tick from the cache, 500 bars from the database
+	@$(BIN)/python benchmarks/api.py $(ARGS)
 
 bench-streaming: setup ## Measure the bars query, beside other engines (ARGS="--peer-python PATH", ARGS=--growth)
 	@$(BIN)/python benchmarks/streaming.py $(ARGS)

@@ -14,7 +14,7 @@ from marketstream.settings import PostgresSettings, Settings
 
 if TYPE_CHECKING:
     from marketstream.contracts.dead_letters import DeadLetterDesk
-    from marketstream.ports import Clock, KnownTrades, MarketReader, Provider
+    from marketstream.ports import Clock, KnownTrades, LatestReader, MarketReader, Provider
     from marketstream.producers.backfill.request import BackfillRequest
     from marketstream.producers.backfill.runner import Backfill
     from marketstream.producers.dead_letters.reinjection import Reinjector
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from marketstream.producers.whole_bars import WholeBars
     from marketstream.serving.feed_data import FeedData
     from marketstream.serving.market_data import MarketData
+    from marketstream.serving.platform_metrics import PlatformMetrics
     from marketstream.streaming.checkpoint_desk import CheckpointDesk
     from marketstream.streaming.rebuild_job import RebuildStores
 
@@ -76,8 +77,13 @@ def migrate(settings: Settings) -> None:
     run_migrations(settings.postgres)
 
 
-def build_market_data(settings: Settings) -> "MarketData":
-    """What REST and screens read: Redis first, then PostgreSQL. Nothing connects before the first request."""
+def build_market_data(settings: Settings, newest: "LatestReader | None" = None) -> "MarketData":
+    """What REST and screens read: Redis first, then PostgreSQL. Nothing connects before the first request.
+
+    Args:
+        settings: The platform's settings.
+        newest: Reads the newest ticks without a thread, where one event loop does all the asking.
+    """
     from marketstream.domain.conditions import RULES
     from marketstream.serving.market_data import MarketData
     from marketstream.storage.redis.reader import RedisReader
@@ -90,6 +96,7 @@ def build_market_data(settings: Settings) -> "MarketData":
         symbols=settings.symbols,
         intervals=settings.intervals,
         stale_after_seconds=settings.serving.stale_after_seconds,
+        newest=newest,
     )
 
 
@@ -100,6 +107,22 @@ def build_feed_data(settings: Settings) -> "FeedData":
 
     configured = [name for name in settings.providers if name != "auto"]  # which stands for whichever can be reached
     return FeedData(TimescaleFeedReader(settings.postgres), providers=configured)
+
+
+def build_platform_metrics(settings: Settings) -> "PlatformMetrics":
+    """The platform's own figures. Nothing is asked before the first request."""
+    from marketstream.launch.status import platform_status
+    from marketstream.serving.platform_metrics import PlatformMetrics
+    from marketstream.serving.scraping import Scraper, machine
+
+    serving = settings.serving
+    addresses = serving.metrics_addresses or [f"http://{serving.host}:{serving.metrics_port}/metrics"]
+
+    def services() -> list[dict[str, object]]:
+        status = platform_status(settings)
+        return [service.model_dump(mode="json") for service in status.services] if status.running else []
+
+    return PlatformMetrics(Scraper(addresses), services, machine)
 
 
 def build_known_trades(settings: Settings) -> "KnownTrades":
@@ -246,10 +269,21 @@ def check_backfill(settings: Settings, request: "BackfillRequest", *, mixed: boo
 
 def run_api(settings: Settings) -> None:
     """REST."""
+    from marketstream.analytics.parameters import IndicatorParameters
+    from marketstream.serving.api.app import Extras
     from marketstream.serving.api.main import run
+    from marketstream.serving.exports import Exports
+    from marketstream.storage.redis.latest import RedisLatestReader
+    from marketstream.storage.timescale.reader import TimescaleReader
 
-    desk = build_dead_letter_desk(settings, read_seconds=5.0)
-    run(settings, build_market_data(settings), build_feed_data(settings), desk)
+    extras = Extras(
+        dead_letters=build_dead_letter_desk(settings, read_seconds=5.0),
+        exports=Exports(TimescaleReader(settings.postgres, pool_size=2, statement_seconds=30.0)),
+        metrics=build_platform_metrics(settings),
+        indicator_names=IndicatorParameters(**settings.indicators.model_dump()).names,
+        cors_origins=settings.serving.cors_origins,
+    )
+    run(settings, build_market_data(settings, RedisLatestReader(settings.redis)), build_feed_data(settings), extras)
 
 
 def run_dashboard(settings: Settings) -> None:

@@ -4,11 +4,11 @@ from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Seque
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from marketstream.contracts.feed_state import FeedState, MinuteRecord
+from marketstream.contracts.feed_state import EventPlace, FeedState, GapPlace, MinuteRecord
 from marketstream.contracts.messages import FeedEvent, FeedEventKind, FeedGap, GapState
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import AssetClass, Bar, Cancel, Quote, Tick
+from marketstream.domain.market import AssetClass, Bar, Cancel, Quote, Tick, TickPlace
 from marketstream.domain.outcomes import Parsed
 
 
@@ -263,6 +263,51 @@ class HistoryReader(MarketReader, Protocol):
             StoreUnavailableError: The store is away.
         """
 
+    def ticks_before(self, symbol: str, before: TickPlace, *, start_us: int | None, limit: int) -> list[Tick]:
+        """The newest `limit` ticks from `start_us` on that stand before this place, oldest first.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
+
+
+class ForwardReader(Protocol):
+    """Reads a store from the past on, page by page, each page's end telling where the next begins.
+
+    Results are oldest first; times are `[start_us, end_us)`. Every method raises `StoreUnavailableError` when the store
+    is away.
+    """
+
+    def first_ticks(self, symbol: str, after: TickPlace, *, end_us: int | None, limit: int) -> list[Tick]:
+        """The oldest `limit` ticks that stand after this place."""
+
+    def first_bars(
+        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> list[Bar]:
+        """The oldest `limit` bars that start in the range."""
+
+    def first_indicators(
+        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> list[Indicators]:
+        """The indicators of the oldest `limit` bars that start in the range."""
+
+    def cancelled(self, symbol: str, *, start_us: int, end_us: int) -> set[tuple[str, str]]:
+        """(Provider, id) of the symbol's cancelled trades in the range."""
+
+    def ping(self) -> None:
+        """Returns when the store answers."""
+
+
+class LatestReader(Protocol):
+    """Reads newest ticks without a thread: many callers of one event loop share one question to the store."""
+
+    async def latest(self, symbol: str) -> Tick | None:
+        """The symbol's newest tick, where a recent one is kept.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
+
 
 class QuoteReader(Protocol):
     """Reads quotes back from a store that keeps the newest of each symbol."""
@@ -295,8 +340,10 @@ class FeedReader(Protocol):
     def feeds(self) -> list[FeedState]:
         """Every provider that was ever heard of, by name."""
 
-    def events(self, *, provider: str | None, kind: FeedEventKind | None, limit: int) -> list[FeedEvent]:
-        """The newest `limit` events; repeated statuses are not kept."""
+    def events(
+        self, *, provider: str | None, kind: FeedEventKind | None, before: EventPlace | None = None, limit: int
+    ) -> list[tuple[EventPlace, FeedEvent]]:
+        """The newest `limit` events that stand before a place, each with its own; repeated statuses are not kept."""
 
     def gaps(
         self,
@@ -305,9 +352,10 @@ class FeedReader(Protocol):
         provider: str | None,
         state: GapState | None,
         between_us: tuple[int | None, int | None],
+        before: GapPlace | None = None,
         limit: int,
     ) -> list[FeedGap]:
-        """The newest `limit` gaps, by their start, that touch the range."""
+        """The newest `limit` gaps, by their start, that touch the range and stand before a place."""
 
     def completeness(self, symbols: Sequence[str], start_us: int, end_us: int) -> list[MinuteRecord]:
         """What is known of every minute in the range, which is of whole minutes, by symbol and time."""

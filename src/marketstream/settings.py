@@ -5,6 +5,7 @@ Environment variables are `MARKETSTREAM_` plus the field's name, nested by `__` 
 """
 
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -366,11 +367,29 @@ class ServingSettings(Section):
         default=False, description="each process serves its own metrics (containers) instead of one exporter for all"
     )
     stale_after_seconds: float = Field(default=30.0, gt=0, description="data older than this is shown as stale")
+    cors_origins: Annotated[list[str], NoDecode] = Field(
+        default=[], description="origins whose pages may read REST, such as `https://charts.example`; `*` for all"
+    )
+    metrics_addresses: Annotated[list[str], NoDecode] = Field(
+        default=[], description="pages of metrics that REST sums up; by default that of the exporter at `metrics_port`"
+    )
     allow_remote: bool = Field(
         default=False,
         description="DANGER: lets REST and screens bind a host that is not loopback, though nothing asks who is there. "
         "Only for a container whose ports are published on loopback",
     )
+
+    _split_lists = field_validator("cors_origins", "metrics_addresses", mode="before")(_split)
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _whole_origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if origin != "*" and not re.fullmatch(r"https?://[^/?#@\s]+", origin):
+                raise ValueError(
+                    f"{origin!r} is no origin; write it as https://charts.example or http://127.0.0.1:3000"
+                )
+        return origins
 
 
 class ObservabilitySettings(Section):

@@ -72,7 +72,7 @@ def feeds(request: pytest.FixtureRequest) -> Iterator[Feeds]:
 
 
 def events_of(reader: FeedReader, **asked: object) -> list[FeedEvent]:
-    return reader.events(**{"provider": None, "kind": None, "limit": 100, **asked})
+    return [event for _, event in reader.events(**{"provider": None, "kind": None, "limit": 100, **asked})]
 
 
 def gaps_of(reader: FeedReader, **asked: object) -> list[FeedGap]:
@@ -173,6 +173,21 @@ def test_events_are_the_newest_of_those_asked_for(feeds: Feeds) -> None:
     assert events_of(feeds.reader, kind="connected", limit=3) == events[:-1:2][-3:]
     assert events_of(feeds.reader, provider="polygon") == []
     assert events_of(feeds.reader, provider="a\0b") == []
+
+
+def test_events_and_gaps_are_read_page_by_page(feeds: Feeds) -> None:
+    gaps = [make_gap(start, 40, gap_id=f"binance|IBM|{number}") for number, start in enumerate((10, 20, 20, 20, 30))]
+    feeds.store(*(make_event(5, "connected", detail=str(number)) for number in range(4)), *map(gap_event, gaps))
+    everything = feeds.reader.events(provider=None, kind=None, limit=100)
+    found, place = [], None
+    while page := feeds.reader.events(provider=None, kind=None, before=place, limit=2):
+        found, place = page + found, page[0][0]
+    assert found == everything
+    assert len(found) == 9
+    seen, last = [], None
+    while some := gaps_of(feeds.reader, before=last, limit=2):
+        seen, last = some + seen, (some[0].start_us, some[0].gap_id)
+    assert seen == gaps_of(feeds.reader)
 
 
 def test_the_latest_word_on_a_gap_holds(feeds: Feeds) -> None:

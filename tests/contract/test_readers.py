@@ -60,6 +60,16 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Paged:
+    """A reader of history with what was stored for it."""
+
+    reader: InMemoryMarketReader | TimescaleReader
+    ticks: list[Tick]
+    bars: list[Bar]
+    said: list[Indicators]
+
+
+@dataclass(frozen=True)
 class Quoted:
     """A reader of quotes, and how they get there."""
 
@@ -177,6 +187,55 @@ def test_the_latest_is_no_trade_that_was_taken_back(server_settings: Callable[..
                 assert reader.latest("IBM") == trades[1]
                 assert reader.ticks("IBM", start_us=None, end_us=None, limit=5) == trades
             assert newest.latest_kept("IBM") == memory.latest_kept("IBM") == trades[1]
+
+
+@pytest.fixture(params=["memory", "timescale"])
+def history(request: pytest.FixtureRequest, server_settings: Callable[..., Settings]) -> Iterator[Paged]:
+    """Ticks of which many share their times, and bars with holes, in a store that is read page by page."""
+    start_us = (time.time_ns() // 1_000 - 30 * MINUTE_US) // MINUTE_US * MINUTE_US
+    chance = random.Random(11)
+    ticks = [
+        make_tick(start_us + chance.randrange(5), sequence=chance.randrange(3), trade_id=f"{number}", provider=provider)
+        for number, provider in enumerate(chance.choices(["finage", "polygon"], k=200))
+    ]
+    bars = [make_bar(start_us - number * MINUTE_US, 3) for number in range(40) if number % 3]
+    said = [make_indicators(bar) for bar in bars]
+    if request.param == "memory":
+        reader = InMemoryMarketReader(ticks, bars)
+        reader.add(*said)
+        yield Paged(reader, ticks, bars, said)
+        return
+    with fresh_schema(server_settings("postgres").postgres) as own, closing(TimescaleReader(own)) as reader:
+        with closing(TimescaleWriter(own)) as writer:
+            writer.setup()
+            writer.write(Log().add(*ticks, *bars, *said))
+        yield Paged(reader, ticks, bars, said)
+
+
+@pytest.mark.parametrize("size", [1, 7, 200])
+def test_ticks_are_read_page_by_page_both_ways(history: Paged, size: int) -> None:
+    expected = sorted(history.ticks, key=lambda tick: (tick.event_time_us, tick.sequence, tick.provider, tick.trade_id))
+    back, place = [], (expected[-1].event_time_us + 1, 0, "", "")
+    while page := history.reader.ticks_before("IBM", place, start_us=None, limit=size):
+        back, place = page + back, page[0].place
+    assert back == expected
+    forth, place = [], (0, 0, "", "")
+    while page := history.reader.first_ticks("IBM", place, end_us=None, limit=size):
+        forth, place = forth + page, page[-1].place
+    assert forth == expected
+    middle = expected[100]
+    after_start = history.reader.ticks_before("IBM", middle.place, start_us=middle.event_time_us, limit=200)
+    assert after_start == [tick for tick in expected[:100] if tick.event_time_us == middle.event_time_us]
+
+
+@pytest.mark.parametrize("size", [1, 7, 200])
+def test_bars_are_read_page_by_page_from_the_oldest_on(history: Paged, size: int) -> None:
+    for read, stored in ((history.reader.first_bars, history.bars), (history.reader.first_indicators, history.said)):
+        expected = sorted(stored, key=lambda each: each.start_us)[1:-1]
+        found, start_us, end_us = [], expected[0].start_us, expected[-1].start_us + 1
+        while page := read("IBM", MINUTE, start_us=start_us, end_us=end_us, limit=size):
+            found, start_us = found + page, page[-1].start_us + 1
+        assert found == expected
 
 
 def test_latest_is_the_newest_tick(known: Known) -> None:

@@ -10,6 +10,7 @@ from marketstream.domain.outcomes import Reason
 
 _ID = re.compile(r"(\d{1,9}):(\d{1,18})", re.ASCII)
 MAX_REINJECTED = 10_000
+LetterPlace = tuple[int, str]  # (time_us, letter_id): by which letters are ordered
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -179,8 +180,8 @@ class Reinjection:
 class DeadLetterDesk(Protocol):
     """Looks at dead letters and puts them back. Opens nothing before the first call; threads may share it."""
 
-    def letters(self, wanted: LetterFilter, limit: int) -> Letters:
-        """The newest `limit` letters of these.
+    def letters(self, wanted: LetterFilter, limit: int, before: LetterPlace | None = None) -> Letters:
+        """The newest `limit` letters of these that stand before a place.
 
         Raises:
             BusError: Kafka is away.

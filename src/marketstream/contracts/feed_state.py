@@ -7,6 +7,8 @@ from marketstream.contracts.messages import FeedEventKind, FeedRole
 from marketstream.domain.errors import Fault
 
 MINUTE_SECONDS = 60.0
+EventPlace = tuple[int, str, str]  # (time_us, provider, id): by which stores order events
+GapPlace = tuple[int, str]  # (start_us, gap_id)
 
 Verdict = Literal["complete", "trades_missing", "time_uncovered", "trades_missing_and_time_uncovered", "nothing_known"]
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 AssetClass = Literal["equity", "crypto", "forex", "commodity"]
 Side = Literal["buy", "sell"]
+TickPlace = tuple[int, int, str, str]  # (event_time_us, sequence, provider, trade_id)
 _LARGEST = 1e15  # no market comes near, and the sums over a bar stay finite
 _INT64 = 2**63
 
@@ -104,6 +105,11 @@ class Tick:
     def order(self) -> tuple[int, int]:
         """Position among the symbol's trades: (event time, sequence)."""
         return (self.event_time_us, self.sequence)
+
+    @property
+    def place(self) -> TickPlace:
+        """Position among the symbol's trades that no other has: stores order by it, and pages of trades end at one."""
+        return (self.event_time_us, self.sequence, self.provider, self.trade_id)
 
 
 def _setter(field: str) -> Callable[[Tick, object], None]:

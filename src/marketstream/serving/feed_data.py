@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from marketstream.clock import SystemClock
-from marketstream.contracts.feed_state import FeedState, MinuteRecord
+from marketstream.contracts.feed_state import EventPlace, FeedState, GapPlace, MinuteRecord
 from marketstream.contracts.messages import FeedEvent, FeedEventKind, FeedGap, GapState
 from marketstream.ports import Clock, FeedReader
 from marketstream.serving.stores import Store
@@ -35,9 +35,11 @@ class FeedData:
         names = dict.fromkeys((*self._configured, *heard_of))
         return [heard_of.get(name, FeedState(provider=name)) for name in names]
 
-    def events(self, *, provider: str | None, kind: FeedEventKind | None, limit: int) -> list[FeedEvent]:
-        """The newest `limit` events, oldest first."""
-        return self._store.read(lambda reader: reader.events(provider=provider, kind=kind, limit=limit))
+    def events(
+        self, *, provider: str | None, kind: FeedEventKind | None, before: EventPlace | None = None, limit: int
+    ) -> list[tuple[EventPlace, FeedEvent]]:
+        """The newest `limit` events that stand before a place, each with its own, oldest first."""
+        return self._store.read(lambda reader: reader.events(provider=provider, kind=kind, before=before, limit=limit))
 
     def gaps(
         self,
@@ -46,12 +48,13 @@ class FeedData:
         provider: str | None,
         state: GapState | None,
         between_us: tuple[int | None, int | None],
+        before: GapPlace | None = None,
         limit: int,
     ) -> list[FeedGap]:
-        """The newest `limit` gaps that touch the range, oldest first."""
+        """The newest `limit` gaps that touch the range and stand before a place, oldest first."""
         return self._store.read(
             lambda reader: reader.gaps(
-                symbol=symbol, provider=provider, state=state, between_us=between_us, limit=limit
+                symbol=symbol, provider=provider, state=state, between_us=between_us, before=before, limit=limit
             )
         )
 

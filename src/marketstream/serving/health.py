@@ -40,6 +40,8 @@ class Readiness(BaseModel):
 class Liveness(BaseModel):
     """The process runs."""
 
+    model_config = ConfigDict(json_schema_extra={"example": {"status": "live"}})
+
     status: Literal["live"] = "live"
 
 
@@ -48,7 +50,8 @@ def health_router(market_data: MarketData) -> APIRouter:
     router = APIRouter(prefix="/health", tags=["health"])
 
     @router.get("/live", summary="Is the process running?")
-    def live() -> Liveness:
+    def live(response: Response) -> Liveness:
+        response.headers["Cache-Control"] = "no-store"
         return Liveness()
 
     @router.get(
@@ -57,6 +60,7 @@ def health_router(market_data: MarketData) -> APIRouter:
         responses={503: {"model": Readiness, "description": "No store answers"}},
     )
     def ready(response: Response) -> Readiness:
+        response.headers["Cache-Control"] = "no-store"
         readiness = _readiness(market_data)
         if readiness.status == "unavailable":
             response.status_code = 503

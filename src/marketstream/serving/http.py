@@ -1,15 +1,18 @@
 """What every HTTP process shares: request ids, timing, metrics, security headers, compression, and how it is served."""
 
+import gc
 import ipaddress
 import re
 import time
 import uuid
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping, Sequence
+from functools import lru_cache
 
 import structlog
 import uvicorn
+from prometheus_client import Counter, Histogram
 from starlette.applications import Starlette
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -27,6 +30,18 @@ _COMMON_HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
 }
 
+_REQUEST_ID_HEADER = REQUEST_ID.lower().encode()
+_EXPOSED_HEADERS = (
+    *("Content-Disposition", "ETag", "Link", "Retry-After", REQUEST_ID),
+    *("X-Data-Source", "X-Data-Stale", "X-Data-Degraded"),
+)
+_COMPRESSED_ALREADY = (  # a short list: it is gone through for every request
+    "application/vnd.apache.parquet",
+    "application/vnd.apache.arrow.stream",
+    "image/png",
+    "font/woff2",
+)
+
 _log = get_logger("http")
 
 
@@ -43,7 +58,8 @@ class Envelope:
 
     def __init__(self, app: ASGIApp, content_security_policy: str) -> None:
         self._app = app
-        self._headers: Mapping[str, str] = _COMMON_HEADERS | {"Content-Security-Policy": content_security_policy}
+        headers = _COMMON_HEADERS | {"Content-Security-Policy": content_security_policy}
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
@@ -51,7 +67,7 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(Headers(scope=scope).get(REQUEST_ID))
+        request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
         status = 500
 
@@ -59,11 +75,14 @@ class Envelope:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in self._headers.items():
-                    headers.setdefault(name, value)
-                headers[REQUEST_ID] = request_id
-                headers["Server-Timing"] = f"app;dur={(time.perf_counter() - started) * 1_000:.2f}"
+                milliseconds = (time.perf_counter() - started) * 1_000
+                given = {name for name, _ in message["headers"]}
+                message["headers"] = [
+                    *message["headers"],
+                    *(header for header in self._headers if header[0] not in given),
+                    (_REQUEST_ID_HEADER, request_id.encode()),
+                    (b"server-timing", f"app;dur={milliseconds:.2f}".encode()),
+                ]
             await send(message)
 
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -73,14 +92,24 @@ class Envelope:
                 _record(scope, status, time.perf_counter() - started)
 
 
-def enveloped(app: Starlette, content_security_policy: str) -> ASGIApp:
+def enveloped(app: Starlette, content_security_policy: str, cors_origins: Sequence[str] = ()) -> ASGIApp:
     """The application as it is served: answers above 1 kB compressed, and the envelope around everything.
 
-    The envelope is outside the application, not one of its middlewares, so that crashes get it too.
+    The envelope is outside the application, not one of its middlewares, so that crashes get it too; so is what lets
+    other origins' pages read the answers, where any are named.
     """
     # Level 4 costs a third of level 9's time for nearly its size.
-    app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=4)
-    return Envelope(app, content_security_policy)
+    app.add_middleware(GZipMiddleware, minimum_size=1_024, compresslevel=4, exclude_content_types=_COMPRESSED_ALREADY)
+    if not cors_origins:
+        return Envelope(app, content_security_policy)
+    shared = CORSMiddleware(
+        app,
+        allow_origins=cors_origins,
+        allow_methods=("GET", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=("Authorization", "Content-Type", "If-None-Match", "X-API-Key", REQUEST_ID),
+        expose_headers=_EXPOSED_HEADERS,
+    )
+    return Envelope(shared, content_security_policy)
 
 
 def check_host(settings: ServingSettings) -> None:
@@ -110,6 +139,8 @@ def serve(app: ASGIApp, settings: ServingSettings, port: int) -> None:
         ConfigurationError: The host is not loopback.
     """
     check_host(settings)
+    gc.collect()
+    gc.freeze()  # what is loaded now stays; no collection need look at it again while requests wait
     _log.info("serving", url=f"http://{settings.host}:{port}")
     uvicorn.run(
         app,
@@ -124,13 +155,20 @@ def serve(app: ASGIApp, settings: ServingSettings, port: int) -> None:
     )
 
 
-def _request_id(offered: str | None) -> str:
+def _request_id(scope: Scope) -> str:
+    offered = next((value.decode("latin-1") for name, value in scope["headers"] if name == _REQUEST_ID_HEADER), None)
     return offered if offered and _SAFE_REQUEST_ID.fullmatch(offered) else uuid.uuid4().hex
+
+
+@lru_cache(maxsize=1_000)  # to look up what carries these labels costs more than to count
+def _measures(route: str, method: str, status: int) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(route, method, status), REQUEST_SECONDS.labels(route)
 
 
 def _record(scope: MutableMapping[str, object], status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", None) or "unmatched"
-    REQUESTS.labels(route, scope["method"], status).inc()
-    REQUEST_SECONDS.labels(route).observe(seconds)
+    count, duration = _measures(route, str(scope["method"]), status)
+    count.inc()
+    duration.observe(seconds)
     if status >= 500:
         _log.warning("request failed", path=scope["path"], status=status, milliseconds=round(seconds * 1_000, 1))

@@ -3,27 +3,24 @@
 Reads: through two injected readers, the cache (Redis) and the history (TimescaleDB / PostgreSQL).
 """
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from marketstream.clock import SystemClock
 from marketstream.domain.errors import StoreUnavailableError
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import MICROSECONDS, Interval
-from marketstream.domain.market import Bar, Quote, Tick
+from marketstream.domain.market import Bar, Quote, Tick, TickPlace
 from marketstream.observability.metrics import CACHE_READS
-from marketstream.ports import CacheReader, Clock, HistoryReader, MarketReader
+from marketstream.ports import CacheReader, Clock, HistoryReader, LatestReader, MarketReader
+from marketstream.serving.merging import Range, Source, Versioned, merge_ticks, overlay, place_of, starts_in
+from marketstream.serving.seen import Seen
 from marketstream.serving.stores import Health, Store
 
 T = TypeVar("T")
-Versioned = TypeVar("Versioned", Bar, Indicators)
-Range = tuple[int | None, int | None]  # [start_us, end_us)
-Source = Literal["cache", "database", "both"]
 
-SEEN_KEPT_SECONDS = 5.0
+_ALL = 10_000  # more ticks than the cache keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +33,7 @@ class Answer(Generic[T]):
         degraded: A store that belonged in the answer was away, so it may lack something.
         stale: The newest datum was received longer ago than the allowed age, or there is none.
         age_seconds: Age of the newest datum since it was received; None where there is none.
+        received_us: When that was.
     """
 
     data: T
@@ -43,6 +41,7 @@ class Answer(Generic[T]):
     degraded: bool
     stale: bool
     age_seconds: float | None
+    received_us: int | None = None
 
 
 class MarketData:
@@ -55,6 +54,7 @@ class MarketData:
         intervals: Configured intervals, known even before their first bar.
         stale_after_seconds: Age from which data counts as stale.
         clock: Wall clock.
+        newest: Reads the cache's newest ticks without a thread, where there is such a reader.
     """
 
     def __init__(
@@ -66,13 +66,33 @@ class MarketData:
         intervals: Sequence[Interval] = (),
         stale_after_seconds: float,
         clock: Clock | None = None,
+        newest: LatestReader | None = None,
     ) -> None:
+        self._newest = newest
         self._cache = Store("cache", cache)
         self._history = Store("database", history)
         self._stale_after_seconds = stale_after_seconds
         self._clock = clock or SystemClock()
-        self._symbols = _Seen(symbols)
-        self._intervals = _Seen(interval.name for interval in intervals)
+        self._symbols = Seen(symbols)
+        self._intervals = Seen(interval.name for interval in intervals)
+
+    def now_us(self) -> int:
+        """The present, in µs UTC."""
+        return self._clock.now_us()
+
+    async def latest_at_once(self, symbol: str) -> Answer[Tick | None] | None:
+        """The symbol's newest tick where the cache has it, without a thread; None where `latest` has to be asked."""
+        if self._newest is None:
+            return None
+        newest = self._newest
+        try:
+            cached = await self._cache.wait_for(lambda: newest.latest(symbol))
+        except StoreUnavailableError:
+            return None
+        if cached is None:
+            return None
+        CACHE_READS.labels("hit").inc()
+        return self._answer(cached, "cache", degraded=False, received_us=cached.received_time_us)
 
     def latest(self, symbol: str) -> Answer[Tick | None]:
         """The symbol's newest tick that makes the price: the cache's while it keeps one, else the database's.
@@ -104,9 +124,15 @@ class MarketData:
         return self._answer(quote, "cache", degraded=False, received_us=quote.received_time_us if quote else None)
 
     def ticks(
-        self, symbol: str, *, start_us: int | None = None, end_us: int | None = None, limit: int = 1_000
+        self,
+        symbol: str,
+        *,
+        start_us: int | None = None,
+        end_us: int | None = None,
+        before: TickPlace | None = None,
+        limit: int = 1_000,
     ) -> Answer[list[Tick]]:
-        """The newest `limit` ticks with event times in `[start_us, end_us)`.
+        """The newest `limit` ticks with event times in `[start_us, end_us)` that stand before a place.
 
         Without a range the cache answers alone if it holds enough; otherwise the database does, completed by ticks the
         cache already has and the database does not yet.
@@ -115,21 +141,31 @@ class MarketData:
             StoreUnavailableError: Both stores are away.
         """
 
-        def query(reader: MarketReader) -> list[Tick]:
+        def cache(reader: MarketReader, most: int) -> list[Tick]:
+            kept = reader.ticks(symbol, start_us=start_us, end_us=end_us, limit=most)
+            return sorted((tick for tick in kept if before is None or tick.place < before), key=place_of)
+
+        def history(reader: HistoryReader) -> list[Tick]:
+            if before is not None:
+                return reader.ticks_before(symbol, before, start_us=start_us, limit=limit)
             return reader.ticks(symbol, start_us=start_us, end_us=end_us, limit=limit)
 
         ranged = start_us is not None or end_us is not None
-        cached, cache_away = (None, False) if ranged else self._from_cache(query)
-        if cached is not None and len(cached) >= limit:
-            return self._ticks_answer(cached[-limit:], "cache", degraded=False)
+        alone = not ranged and before is None
+        # One more than wanted, to see that the oldest wanted shares its order with none that would be left out.
+        kept, cache_away = (
+            (None, False) if ranged else self._from_cache(lambda it: cache(it, limit + 1 if alone else _ALL))
+        )
+        if alone and kept is not None and len(kept) > limit and kept[0].order < kept[1].order:
+            return self._ticks_answer(kept[-limit:], "cache", degraded=False)
         try:
-            stored = self._history.read(query)
+            stored = self._history.read(history)
         except StoreUnavailableError:
-            kept, away = self._from_cache(query) if ranged else (cached, cache_away)
+            kept, away = self._from_cache(lambda it: cache(it, _ALL))
             if away or kept is None:
                 raise
             return self._ticks_answer(kept[-limit:], "cache", degraded=True)
-        merged, source = _merge_ticks(stored, cached or [], limit)
+        merged, source = merge_ticks(stored, kept or [], limit)
         return self._ticks_answer(merged, source, degraded=cache_away)
 
     def cancelled(self, ticks: Sequence[Tick]) -> list[Tick] | None:
@@ -221,7 +257,7 @@ class MarketData:
         self, query: Callable[[MarketReader, Range, int], list[Versioned]], between: Range, limit: int
     ) -> Answer[list[Versioned]]:
         cached, cache_away = self._from_cache(lambda reader: query(reader, (None, None), 1))
-        live = [bar for bar in cached or [] if _starts_in(bar, between)]
+        live = [bar for bar in cached or [] if starts_in(bar, between)]
         if live and limit == 1 and between == (None, None):
             return self._bars_answer(live, "cache", degraded=False)
         try:
@@ -230,7 +266,7 @@ class MarketData:
             if cache_away:
                 raise
             return self._bars_answer(live, "cache", degraded=True)
-        overlaid, source = _overlay(stored, live, limit)
+        overlaid, source = overlay(stored, live, limit)
         return self._bars_answer(overlaid, source, degraded=cache_away)
 
     def _from_cache(self, query: Callable[[CacheReader], T]) -> tuple[T | None, bool]:
@@ -253,45 +289,4 @@ class MarketData:
     def _answer(self, data: T, source: Source, *, degraded: bool, received_us: int | None) -> Answer[T]:
         age = None if received_us is None else max(0, self._clock.now_us() - received_us) / MICROSECONDS
         stale = age is None or age > self._stale_after_seconds
-        return Answer(data, source, degraded, stale, age)
-
-
-class _Seen:
-    """Configured names and those the stores have seen, remembered for a moment."""
-
-    def __init__(self, configured: Iterable[str]) -> None:
-        self._configured = frozenset(configured)
-        self._remembered: tuple[float, frozenset[str]] = (0.0, frozenset())
-        self._lock = threading.Lock()
-
-    def all(self, look: Callable[[], set[str]]) -> frozenset[str]:
-        with self._lock:
-            until, names = self._remembered
-        if time.monotonic() < until:
-            return names
-        names = self._configured | look()
-        with self._lock:
-            self._remembered = (time.monotonic() + SEEN_KEPT_SECONDS, names)
-        return names
-
-
-def _starts_in(bar: Bar | Indicators, between: Range) -> bool:
-    start_us, end_us = between
-    return (start_us is None or bar.start_us >= start_us) and (end_us is None or bar.start_us < end_us)
-
-
-def _merge_ticks(stored: list[Tick], cached: list[Tick], limit: int) -> tuple[list[Tick], Source]:
-    known = {(tick.provider, tick.trade_id) for tick in stored}
-    newer = [tick for tick in cached if (tick.provider, tick.trade_id) not in known]
-    if not newer:
-        return stored[-limit:], "database"
-    return sorted(stored + newer, key=lambda tick: tick.order)[-limit:], "both" if stored else "cache"
-
-
-def _overlay(stored: list[Versioned], live: list[Versioned], limit: int) -> tuple[list[Versioned], Source]:
-    by_start = {bar.start_us: bar for bar in stored}
-    newer = [bar for bar in live if bar.start_us not in by_start or bar.version > by_start[bar.start_us].version]
-    if not newer:
-        return stored[-limit:], "database"
-    by_start.update((bar.start_us, bar) for bar in newer)
-    return [by_start[start] for start in sorted(by_start)][-limit:], "both" if stored else "cache"
+        return Answer(data, source, degraded, stale, age, received_us)

@@ -1,7 +1,7 @@
 """A store as serving sees it: a reader that is left alone for a moment after it failed, and its health."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -54,13 +54,24 @@ class Store(Generic[Reader]):
         Raises:
             StoreUnavailableError: The store is away, or was a moment ago.
         """
-        if self._monotonic() < self._resume_at:
-            raise StoreUnavailableError(f"the {self.name} is away")
+        self._check()
         try:
             return query(self.reader)
         except StoreUnavailableError as error:
-            self._resume_at = self._monotonic() + REST_SECONDS
-            _log.warning("store away", store=self.name, error=str(error))
+            self._leave_alone(error)
+            raise
+
+    async def wait_for(self, answer: Callable[[], Awaitable[T]]) -> T:
+        """As `read`, for a question that another reader of the same store answers without a thread.
+
+        Raises:
+            StoreUnavailableError: The store is away, or was a moment ago.
+        """
+        self._check()
+        try:
+            return await answer()
+        except StoreUnavailableError as error:
+            self._leave_alone(error)
             raise
 
     def ping(self) -> Health:
@@ -72,3 +83,11 @@ class Store(Generic[Reader]):
         except StoreError as failure:
             error = str(failure)
         return Health(self.name, round((time.perf_counter() - started) * 1_000, 3), error)
+
+    def _check(self) -> None:
+        if self._monotonic() < self._resume_at:
+            raise StoreUnavailableError(f"the {self.name} is away")
+
+    def _leave_alone(self, error: StoreUnavailableError) -> None:
+        self._resume_at = self._monotonic() + REST_SECONDS
+        _log.warning("store away", store=self.name, error=str(error))

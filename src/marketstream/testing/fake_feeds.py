@@ -5,8 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from marketstream.contracts.feed_state import FeedState, GapCounts, MinuteRecord
-from marketstream.contracts.messages import FeedEvent, FeedEventKind, FeedGap, GapState
+from marketstream.contracts.feed_state import EventPlace, FeedState, GapCounts, GapPlace, MinuteRecord
+from marketstream.contracts.messages import FeedEvent, FeedEventKind, FeedGap, GapState, encode
 from marketstream.domain.interval import MICROSECONDS
 from marketstream.domain.market import Tick
 from marketstream.ports import FeedReader
@@ -54,13 +54,16 @@ class InMemoryFeedReader(Switchable, FeedReader):
         known = {name: FeedState(provider=name) for name in counts} | self._feeds
         return [replace(known[name], gaps=_counted(counts.get(name, Counter()))) for name in sorted(known)]
 
-    def events(self, *, provider: str | None, kind: FeedEventKind | None, limit: int) -> list[FeedEvent]:
-        """The newest `limit` events, oldest first."""
+    def events(
+        self, *, provider: str | None, kind: FeedEventKind | None, before: EventPlace | None = None, limit: int
+    ) -> list[tuple[EventPlace, FeedEvent]]:
+        """The newest `limit` events that stand before a place, oldest first."""
         self.ping()
+        kept = [((event.time_us, event.provider, encode(event).hex()), event) for event in self._events]
         found = [
-            event
-            for event in sorted(self._events, key=lambda event: (event.time_us, event.provider))
-            if provider in (None, event.provider) and kind in (None, event.kind)
+            (place, event)
+            for place, event in sorted(kept, key=lambda entry: entry[0])
+            if provider in (None, event.provider) and kind in (None, event.kind) and (before is None or place < before)
         ]
         return found[-limit:] if limit > 0 else []
 
@@ -71,9 +74,10 @@ class InMemoryFeedReader(Switchable, FeedReader):
         provider: str | None,
         state: GapState | None,
         between_us: tuple[int | None, int | None],
+        before: GapPlace | None = None,
         limit: int,
     ) -> list[FeedGap]:
-        """The newest `limit` gaps, by their start, that touch the range, oldest first."""
+        """The newest `limit` gaps, by their start, that touch the range and stand before a place, oldest first."""
         self.ping()
         start_us, end_us = between_us
         found = [
@@ -84,6 +88,7 @@ class InMemoryFeedReader(Switchable, FeedReader):
             and state in (None, gap.state)
             and (start_us is None or gap.end_us >= start_us)
             and (end_us is None or gap.start_us < end_us)
+            and (before is None or (gap.start_us, gap.gap_id) < before)
         ]
         return found[-limit:] if limit > 0 else []
 

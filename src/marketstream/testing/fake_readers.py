@@ -5,15 +5,15 @@ from typing import TypeVar
 
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Cancel, Quote, Tick
-from marketstream.ports import CacheReader, HistoryReader
+from marketstream.domain.market import Bar, Cancel, Quote, Tick, TickPlace
+from marketstream.ports import CacheReader, ForwardReader, HistoryReader
 from marketstream.testing.fakes import Switchable
 
 _Item = TypeVar("_Item")
 _Versioned = TypeVar("_Versioned", Bar, Indicators)
 
 
-class InMemoryMarketReader(Switchable, CacheReader, HistoryReader):
+class InMemoryMarketReader(Switchable, CacheReader, HistoryReader, ForwardReader):
     """A store's reader over ticks, bars, indicators and quotes held in memory; serves as cache and as history.
 
     Attributes:
@@ -62,7 +62,31 @@ class InMemoryMarketReader(Switchable, CacheReader, HistoryReader):
         """The newest `limit` ticks in `[start_us, end_us)`, oldest first."""
         self.ping()
         found = [tick for tick in self._ticks.get(symbol, {}).values() if _within(tick.event_time_us, start_us, end_us)]
-        return _newest(sorted(found, key=lambda tick: tick.order), limit)
+        return _newest(sorted(found, key=lambda tick: tick.place), limit)
+
+    def ticks_before(self, symbol: str, before: TickPlace, *, start_us: int | None, limit: int) -> list[Tick]:
+        """The newest `limit` ticks from `start_us` on that stand before this place, oldest first."""
+        found = self.ticks(symbol, start_us=start_us, end_us=None, limit=len(self._ticks.get(symbol, {})))
+        return _newest([tick for tick in found if tick.place < before], limit)
+
+    def first_ticks(self, symbol: str, after: TickPlace, *, end_us: int | None, limit: int) -> list[Tick]:
+        """The oldest `limit` ticks that stand after this place, oldest first."""
+        found = self.ticks(symbol, start_us=None, end_us=end_us, limit=len(self._ticks.get(symbol, {})))
+        return [tick for tick in found if tick.place > after][:limit]
+
+    def first_bars(
+        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> list[Bar]:
+        """The oldest `limit` bars that start in `[start_us, end_us)`, oldest first."""
+        stored = len(self._bars.get((symbol, interval.name), {}))
+        return self.bars(symbol, interval, start_us=start_us, end_us=end_us, limit=stored)[:limit]
+
+    def first_indicators(
+        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> list[Indicators]:
+        """The indicators of the oldest `limit` bars that start in `[start_us, end_us)`, oldest first."""
+        stored = len(self._indicators.get((symbol, interval.name), {}))
+        return self.indicators(symbol, interval, start_us=start_us, end_us=end_us, limit=stored)[:limit]
 
     def cancelled(self, symbol: str, *, start_us: int, end_us: int) -> set[tuple[str, str]]:
         """(Provider, id) of trades of which a cancel with their id was added."""

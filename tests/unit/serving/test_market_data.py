@@ -94,8 +94,43 @@ def test_no_data_is_stale_and_has_no_age(world: Any) -> None:
 
 def test_ticks_that_the_cache_holds_come_from_it_alone(world: Any) -> None:
     world.history.available = False
-    answer = world.market_data.ticks("BTCUSDT", limit=100)
-    assert (answer.data, answer.source, answer.degraded) == (world.ticks[-100:], "cache", False)
+    answer = world.market_data.ticks("BTCUSDT", limit=99)
+    assert (answer.data, answer.source, answer.degraded) == (world.ticks[-99:], "cache", False)
+
+
+def test_the_cache_leaves_to_the_database_what_it_may_have_cut_through(world: Any) -> None:
+    oldest = world.ticks[-99]
+    twin = replace(oldest, trade_id="0", provider="another")
+    world.cache.add(twin)
+    world.history.add(twin)
+    answer = world.market_data.ticks("BTCUSDT", limit=99)
+    assert answer.source == "database"
+    assert answer.data == sorted([*world.ticks, twin], key=lambda tick: tick.place)[-99:]
+
+
+class AtOnce:
+    """A reader of newest ticks over the cache of a world."""
+
+    def __init__(self, world: Any) -> None:
+        self.cache = world.cache
+        self.asked = 0
+
+    async def latest(self, symbol: str) -> Any:
+        self.asked += 1
+        return self.cache.latest(symbol)
+
+
+async def test_the_newest_tick_is_told_without_a_thread_while_the_cache_has_it(world: Any) -> None:
+    reader = AtOnce(world)
+    data = MarketData(world.cache, world.history, symbols=[], stale_after_seconds=30, clock=world.clock, newest=reader)
+    answer = await data.latest_at_once("BTCUSDT")
+    assert (answer.data, answer.source, answer.stale, answer.degraded) == (world.ticks[-1], "cache", False, False)
+    assert await data.latest_at_once("IBM") is None
+    assert await world.market_data.latest_at_once("BTCUSDT") is None
+    world.cache.available = False
+    assert [await data.latest_at_once("BTCUSDT") for _ in range(3)] == [None] * 3
+    assert reader.asked == 3  # the cache is left alone for a moment
+    assert data.latest("BTCUSDT").degraded
 
 
 def test_more_ticks_than_the_cache_holds_come_from_the_database(world: Any) -> None:

@@ -15,6 +15,7 @@ from marketstream.contracts.dead_letters import (
     LetterGroup,
     LetterGroups,
     LetterId,
+    LetterPlace,
     Letters,
     Reinjection,
 )
@@ -51,9 +52,9 @@ class TopicDesk:
         self._marks = marks
         self._reinjector = reinjector
 
-    def letters(self, wanted: LetterFilter, limit: int) -> Letters:
-        """The newest `limit` letters of these."""
-        found, more, reading = self._newest(wanted, limit)
+    def letters(self, wanted: LetterFilter, limit: int, before: LetterPlace | None = None) -> Letters:
+        """The newest `limit` letters of these that stand before a place."""
+        found, more, reading = self._newest(wanted, limit, before=before)
         return Letters(letters=self._marked(found), more=more or not reading.complete, scanned=reading.messages)
 
     def groups(self, wanted: LetterFilter) -> LetterGroups:
@@ -86,7 +87,7 @@ class TopicDesk:
         return self._reinjector().reinject(present, dry_run=dry_run, absent=absent)
 
     def _newest(
-        self, wanted: LetterFilter, limit: int, *, unmarked: bool = False
+        self, wanted: LetterFilter, limit: int, *, unmarked: bool = False, before: LetterPlace | None = None
     ) -> tuple[list[Letter], bool, Reading]:
         """The newest matching letters, the newest first, and whether older ones were found too."""
         marks = self._all_marks(wanted.since_us) if unmarked else {}
@@ -94,7 +95,11 @@ class TopicDesk:
         found: list[Letter] = []
         with closing(self._letters.rounds(reading, wanted.since_us)) as rounds:
             for part in rounds:
-                found += [letter for letter in _decoded(part.messages, wanted) if letter.letter_id not in marks]
+                found += [
+                    letter
+                    for letter in _decoded(part.messages, wanted)
+                    if letter.letter_id not in marks and (before is None or (letter.time_us, letter.letter_id) < before)
+                ]
                 found.sort(key=lambda letter: (letter.time_us, letter.letter_id), reverse=True)
                 certain = sum(letter.time_us > part.settled_ms * 1_000 for letter in found[: limit + 1])
                 del found[limit + 1 :]

@@ -1,21 +1,29 @@
 """Builds the REST application."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
-from fastapi import FastAPI, Request, Response
+from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.types import ASGIApp
 
 from marketstream.contracts.dead_letters import DeadLetterDesk
 from marketstream.serving.api.dead_letters import dead_letter_router
 from marketstream.serving.api.docs_page import render
+from marketstream.serving.api.examples import exemplify
+from marketstream.serving.api.exports import export_router
 from marketstream.serving.api.feeds import feed_router
-from marketstream.serving.api.problems import ProblemBody, install
+from marketstream.serving.api.listings import Listings
+from marketstream.serving.api.platform import completeness_router, metrics_router
+from marketstream.serving.api.problems import install
 from marketstream.serving.api.routes import market_router
+from marketstream.serving.exports import Exports
 from marketstream.serving.feed_data import FeedData
 from marketstream.serving.health import health_router
 from marketstream.serving.http import enveloped
 from marketstream.serving.market_data import MarketData
+from marketstream.serving.platform_metrics import PlatformMetrics
 
 _CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 _DESCRIPTION = """\
@@ -28,30 +36,61 @@ Times are integer microseconds UTC (`…_us`), prices and sizes are exact double
 """
 
 
-def create_app(
-    market_data: MarketData, feed_data: FeedData | None = None, dead_letters: DeadLetterDesk | None = None
-) -> ASGIApp:
-    """The REST application over one `MarketData`, with the feeds and the dead letters where there is a source for them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extras:
+    """What an application serves beside market data and feeds, and how.
+
+    Attributes:
+        dead_letters: What was refused.
+        exports: Whole datasets.
+        metrics: The platform's own figures.
+        indicator_names: Indicators that have a column each in tables.
+        cors_origins: Origins whose pages may read the answers.
+    """
+
+    dead_letters: DeadLetterDesk | None = None
+    exports: Exports | None = None
+    metrics: PlatformMetrics | None = None
+    indicator_names: Sequence[str] = ()
+    cors_origins: Sequence[str] = ()
+
+
+def create_app(market_data: MarketData, feed_data: FeedData | None = None, extras: Extras | None = None) -> ASGIApp:
+    """The REST application over one `MarketData`, with what else there is a source for.
 
     The usual documentation pages load their scripts from a CDN; `/docs` here is plain HTML and works offline.
     """
+    extras = extras or Extras()
     app = FastAPI(
         title="marketstream",
         version=version("marketstream"),
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
     )
     install(app)
-    app.include_router(market_router(market_data))
-    if feed_data is not None:
-        app.include_router(feed_router(feed_data, market_data))
-    if dead_letters is not None:
-        app.include_router(dead_letter_router(dead_letters))
-    app.include_router(health_router(market_data))
+    routers = list(_routers(market_data, feed_data, extras))
+    for router in routers:
+        app.include_router(router)
     _add_docs(app)
-    _add_problem_schema(app)
-    return enveloped(app, _CONTENT_SECURITY_POLICY)
+    exemplify(app, routers)
+    return enveloped(app, _CONTENT_SECURITY_POLICY, extras.cors_origins)
+
+
+def _routers(market_data: MarketData, feed_data: FeedData | None, extras: Extras) -> Iterator[APIRouter]:
+    listings = Listings(market_data, extras.indicator_names)
+    yield market_router(market_data, listings)
+    if extras.exports is not None:
+        yield export_router(extras.exports, market_data, listings)
+    if feed_data is not None:
+        yield feed_router(feed_data, market_data)
+        yield completeness_router(feed_data, market_data)
+    if extras.metrics is not None:
+        yield metrics_router(extras.metrics)
+    if extras.dead_letters is not None:
+        yield dead_letter_router(extras.dead_letters)
+    yield health_router(market_data)
 
 
 def _add_docs(app: FastAPI) -> None:
@@ -62,9 +101,3 @@ def _add_docs(app: FastAPI) -> None:
     @app.get("/docs", include_in_schema=False)
     def docs(request: Request) -> Response:
         return HTMLResponse(render(app.openapi(), str(request.base_url).rstrip("/")))
-
-
-def _add_problem_schema(app: FastAPI) -> None:
-    schema = app.openapi()  # remembered by the application, so adding to it here is enough
-    components = schema.setdefault("components", {}).setdefault("schemas", {})
-    components[ProblemBody.__name__] = ProblemBody.model_json_schema()

@@ -2,8 +2,11 @@
 
 from html import escape
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
+
+from marketstream.serving.api.examples import PATH_VALUES
 
 _STYLE = """
 :root { color-scheme: dark light; --line: #8884; --soft: #8889; --accent: #2bb3a3; }
@@ -38,12 +41,14 @@ def _operation(openapi: dict[str, Any], base_url: str, request: str, operation: 
     method, _, path = request.partition(" ")
     parameters = "".join(map(_parameter, operation.get("parameters", [])))
     table = f"<table><tr><th>Parameter<th>Default<th>Meaning</tr>{parameters}</table>" if parameters else ""
-    sample = path.replace("{symbol}", "BTCUSDT").replace("{letter_id}", "2:1734")
+    query = urlencode(operation.get("x-example-query", {}))
+    sample = path.format_map(PATH_VALUES) + (f"?{query}" if query else "")
     call, link = f"curl '{base_url}{sample}'", f'<p><a href="{escape(sample)}">Try it</a></p>'
     if "requestBody" in operation:
         body = orjson.dumps(_example(openapi, operation["requestBody"])).decode()
         call, link = f"curl -H 'Content-Type: application/json' -d '{body}' '{base_url}{sample}'", ""
-    answer = orjson.dumps(_example(openapi, operation["responses"]["200"]), option=orjson.OPT_INDENT_2).decode()
+    example = _example(openapi, operation["responses"]["200"])
+    answer = "" if example is None else orjson.dumps(example, option=orjson.OPT_INDENT_2).decode()
     return (
         f"<h2><b>{method}</b>{escape(path)}</h2><p>{escape(operation.get('summary', ''))}. "
         f"{escape(operation.get('description', ''))}</p>{table}{link}"
@@ -58,10 +63,12 @@ def _parameter(parameter: dict[str, Any]) -> str:
 
 
 def _example(openapi: dict[str, Any], described: dict[str, Any]) -> Any:
-    """The example of a request's or an answer's body."""
-    reference = described["content"]["application/json"]["schema"]["$ref"]
-    schema = openapi["components"]["schemas"][reference.rsplit("/", 1)[-1]]
-    return schema.get("example", {"status": "live"})
+    """The example of a request's or an answer's body; None of a file."""
+    content = described["content"].get("application/json")
+    if content is None:
+        return None
+    schema = openapi["components"]["schemas"][content["schema"]["$ref"].rsplit("/", 1)[-1]]
+    return schema["example"]
 
 
 def _prose(text: str) -> str:

@@ -9,8 +9,9 @@ from marketstream.contracts.feed_state import FeedState, GapCounts, MinuteRecord
 from marketstream.contracts.messages import FeedEvent, FeedEventKind, FeedGap, FeedRole
 from marketstream.domain.errors import Fault
 from marketstream.domain.interval import MICROSECONDS
+from marketstream.serving.api.schemas import NEXT
 
-_GAP_EXAMPLE: dict[str, Any] = {
+GAP_EXAMPLE: dict[str, Any] = {
     "gap_id": "binance|BTCUSDT|3276518293",
     "provider": "binance",
     "symbol": "BTCUSDT",
@@ -18,45 +19,52 @@ _GAP_EXAMPLE: dict[str, Any] = {
     "end_us": 1_700_000_004_811_000,
     "first_id": 3276518294,
     "last_id": 3276518331,
-    "missing": 0,
-    "filled": 38,
-    "state": "closed",
+    "missing": 38,
+    "filled": 0,
+    "state": "open",
     "detail": "",
     "opened_us": 1_700_000_004_900_000,
-    "updated_us": 1_700_000_005_320_000,
+    "updated_us": 1_700_000_004_900_000,
 }
-_EVENT_EXAMPLE: dict[str, Any] = {
-    "kind": "failover",
-    "provider": "finage",
-    "detail": "took over from polygon: nothing came for 5 s",
-    "time_us": 1_700_000_004_811_000,
+EVENT_EXAMPLE: dict[str, Any] = {
+    "kind": "failback",
+    "provider": "binance",
+    "detail": "took over from finage, which it is preferred to",
+    "time_us": 1_699_999_984_811_000,
     "attempt": 1,
     "role": "active",
     "fault": None,
-    "lag_ms": None,
+    "lag_ms": 12.5,
     "gap": None,
+}
+GAP_EVENT_EXAMPLE: dict[str, Any] = {
+    "kind": "gap",
+    "provider": "binance",
+    "detail": "38 trades are missing",
+    "time_us": 1_700_000_004_900_000,
+    "attempt": 0,
+    "role": None,
+    "fault": None,
+    "lag_ms": None,
+    "gap": GAP_EXAMPLE,
 }
 _FEED_EXAMPLE: dict[str, Any] = {
     "provider": "binance",
-    "role": "probing",
-    "fault": "silent",
-    "attempt": 3,
+    "role": "active",
+    "fault": None,
+    "attempt": 1,
     "lag_ms": 12.5,
-    "last_event": {
-        "kind": "breaker_half_open",
-        "detail": "tried beside the feed in use",
-        "time_us": 1_700_000_121_100_000,
-    },
-    "time_us": 1_700_000_123_000_000,
-    "age_seconds": 1.2,
+    "last_event": {name: EVENT_EXAMPLE[name] for name in ("kind", "detail", "time_us")},
+    "time_us": EVENT_EXAMPLE["time_us"],
+    "age_seconds": 20.689,
     "open_gaps": 1,
-    "gaps": {"open": 1, "closed": 3, "unfillable": 0},
+    "gaps": {"open": 1, "closed": 0, "unfillable": 0},
 }
 _MINUTE_EXAMPLE: dict[str, Any] = {
     "symbol": "BTCUSDT",
     "minute_us": 1_699_999_980_000_000,
-    "score": 0.9,
-    "ticks": 342,
+    "score": 1 / 39,
+    "ticks": 1,
     "missing": 38.0,
     "uncovered_seconds": 0.0,
     "reason": "trades_missing",
@@ -127,18 +135,22 @@ class FeedsAnswer(BaseModel):
 class FeedEventsAnswer(BaseModel):
     """Feed events, oldest first."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"count": 1, "events": [_EVENT_EXAMPLE]}})
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"count": 2, "next": None, "events": [EVENT_EXAMPLE, GAP_EVENT_EXAMPLE]}}
+    )
 
     count: int
+    next: str | None = NEXT
     events: list[FeedEvent]
 
 
 class FeedGapsAnswer(BaseModel):
     """Gaps in their newest version, oldest first by their start."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"count": 1, "gaps": [_GAP_EXAMPLE]}})
+    model_config = ConfigDict(json_schema_extra={"example": {"count": 1, "next": None, "gaps": [GAP_EXAMPLE]}})
 
     count: int
+    next: str | None = NEXT
     gaps: list[FeedGap]
 
 
@@ -181,6 +193,7 @@ class CompletenessAnswer(BaseModel):
                 "start_us": 1_699_999_980_000_000,
                 "end_us": 1_700_000_040_000_000,
                 "count": 1,
+                "next": None,
                 "minutes": [_MINUTE_EXAMPLE],
             }
         }
@@ -189,4 +202,5 @@ class CompletenessAnswer(BaseModel):
     start_us: int
     end_us: int
     count: int
+    next: str | None = NEXT
     minutes: list[MinuteBody]

@@ -14,8 +14,10 @@ from marketstream.contracts.dead_letters import (
     Treatment,
 )
 from marketstream.domain.outcomes import Reason
+from marketstream.serving.api.schemas import NEXT
 
-_LETTER: dict[str, Any] = {
+RAW_EXAMPLE = '{"ev":"T","sym":"IBM","x":4,"i":"52983","p":182.27,"s":100,"t":1700000001198,"q":3681328}'
+LETTER_EXAMPLE: dict[str, Any] = {
     "letter_id": "2:1734",
     "time_us": 1_700_000_012_400_000,
     "reason": "late",
@@ -23,12 +25,11 @@ _LETTER: dict[str, Any] = {
     "provider": "polygon",
     "symbol": "IBM",
     "received_time_us": 1_700_000_012_398_114,
-    "raw_size_bytes": 87,
+    "raw_size_bytes": len(RAW_EXAMPLE),
     "truncated": False,
     "reinjected_us": None,
 }
-_RAW = '{"ev":"T","sym":"IBM","x":4,"i":"52983","p":182.27,"s":100,"t":1700000001198,"q":3681328}'
-_GROUP: dict[str, Any] = {
+GROUP_EXAMPLE: dict[str, Any] = {
     "reason": "late",
     "provider": "polygon",
     "count": 128,
@@ -38,7 +39,7 @@ _GROUP: dict[str, Any] = {
     "example_id": "2:1734",
     "example_detail": "11.2 s behind its symbol's newest; 10 s are allowed",
 }
-_TREATED: dict[str, Any] = {
+TREATED_EXAMPLE: dict[str, Any] = {
     "letter_id": "2:1734",
     "treatment": "published",
     "published": 1,
@@ -66,25 +67,30 @@ class LettersAnswer(BaseModel):
     """Dead letters, the newest first."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"count": 1, "more": False, "scanned": 129, "letters": [_LETTER]}}
+        json_schema_extra={
+            "example": {"count": 1, "next": None, "more": False, "scanned": 129, "letters": [LETTER_EXAMPLE]}
+        }
     )
 
     count: int
+    next: str | None = NEXT
     more: bool = Field(description="Older ones match too, or may")
     scanned: int = Field(description="Letters looked at")
     letters: list[LetterItem]
 
     @classmethod
-    def of(cls, letters: Letters) -> Self:
+    def of(cls, letters: Letters, link: str | None) -> Self:
         """Makes the body."""
         items = [LetterItem(**_fields(letter)) for letter in letters.letters]
-        return cls(count=len(items), more=letters.more, scanned=letters.scanned, letters=items)
+        return cls(count=len(items), next=link, more=letters.more, scanned=letters.scanned, letters=items)
 
 
 class LetterAnswer(LetterItem):
     """A dead letter with its bytes."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {**_LETTER, "raw": _RAW, "raw_encoding": "utf-8"}})
+    model_config = ConfigDict(
+        json_schema_extra={"example": {**LETTER_EXAMPLE, "raw": RAW_EXAMPLE, "raw_encoding": "utf-8"}}
+    )
 
     raw: str
     raw_encoding: Literal["utf-8", "base64"]
@@ -99,7 +105,7 @@ class GroupsAnswer(BaseModel):
     """Dead letters by reason and provider, the largest group first."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"count": 1, "complete": True, "scanned": 128, "groups": [_GROUP]}}
+        json_schema_extra={"example": {"count": 1, "complete": True, "scanned": 128, "groups": [GROUP_EXAMPLE]}}
     )
 
     count: int
@@ -121,7 +127,7 @@ class ReinjectRequest(BaseModel):
         extra="forbid", json_schema_extra={"example": {"reason": "late", "symbol": "IBM", "dry_run": True}}
     )
 
-    ids: list[Annotated[str, Field(max_length=32)]] = Field(default=[], max_length=1_000)
+    ids: list[Annotated[str, Field(pattern=r"^[0-9]{1,9}:[0-9]{1,18}$")]] = Field(default=[], max_length=1_000)
     reason: Reason | None = None
     provider: str | None = Field(default=None, max_length=64)
     symbol: str | None = Field(default=None, max_length=64)
@@ -135,11 +141,11 @@ class ReinjectionAnswer(BaseModel):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "dry_run": False,
-                "stored": True,
+                "dry_run": True,
+                "stored": None,
                 "more": False,
                 "counts": {"published": 1, "already_there": 0, "refused": 0},
-                "letters": [_TREATED],
+                "letters": [TREATED_EXAMPLE],
             }
         }
     )

@@ -4,9 +4,12 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Annotated
+
+from fastapi import Query
 
 from marketstream.domain.interval import Interval
-from marketstream.serving.api.problems import invalid_parameter
+from marketstream.serving.api.problems import invalid_parameter, near, unknown_symbol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(r"\d{1,17}(\.\d{1,9})?", re.ASCII)
@@ -20,6 +23,16 @@ TIME_HELP = (
     "ISO 8601, such as `2013-10-07T13:30:00Z`; without an offset it is taken as UTC. Or a Unix time in seconds, "
     "milliseconds or microseconds, told apart by magnitude (below 1e11, 1e14, 1e17)."
 )
+
+Symbols = Annotated[
+    str | None,
+    Query(
+        max_length=16_000,
+        pattern=r"^[A-Za-z0-9._:, -]*$",
+        description="Symbols in any case, by commas; without it, all known ones",
+        openapi_examples={"two": {"value": "BTCUSDT,ETHUSDT"}},
+    ),
+]
 
 
 def parse_time(name: str, text: str | None) -> int | None:
@@ -64,8 +77,28 @@ def parse_window(name: str, intervals: Sequence[Interval]) -> Interval:
     for interval in intervals:
         if interval.name == name:
             return interval
-    known = ", ".join(interval.name for interval in intervals)
-    raise invalid_parameter("window", f"{name!r} is no length that bars have here; use one of: {known}")
+    known = [interval.name for interval in intervals]
+    alike = near(name, known)
+    hint = f"did you mean {' or '.join(alike)}? " if alike else ""
+    fault = f"{name!r} is no length that bars have here; {hint}use one of: {', '.join(known)}"
+    raise invalid_parameter("window", fault, suggestions=alike)
+
+
+def parse_symbols(text: str | None, known: Sequence[str]) -> list[str]:
+    """Reads symbols by commas, each once; all known ones where there is no text.
+
+    Raises:
+        Problem: It names none, or one that is unknown.
+    """
+    if text is None:
+        return list(known)
+    names = list(dict.fromkeys(name.strip().upper() for name in text.split(",") if name.strip()))
+    if not names:
+        raise invalid_parameter("symbol", "names no symbol")
+    for name in names:
+        if name not in known:
+            raise unknown_symbol(name, known)
+    return names
 
 
 def _from_epoch(name: str, number: Decimal) -> int:

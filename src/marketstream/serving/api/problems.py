@@ -1,7 +1,7 @@
 """Errors as `application/problem+json` (RFC 9457): one shape for every failure, and a sentence that says what to do."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -15,6 +15,7 @@ from marketstream.domain.errors import StoreError, StoreUnavailableError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_SECONDS = 2
+_RETRY = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 
 
 class ProblemBody(BaseModel):
@@ -63,23 +64,41 @@ class Problem(Exception):  # noqa: N818  # the RFC's own name for it
         self.extra = extra
 
 
+def near(name: str, known: Sequence[str]) -> list[str]:
+    """Known names that are spelt alike, whatever their case; at most three, the nearest first."""
+    by_folded = {each.casefold(): each for each in known}
+    found = difflib.get_close_matches(name.casefold(), by_folded, n=3, cutoff=0.6)
+    return [by_folded[each] for each in found]
+
+
 def unknown_symbol(symbol: str, known: Sequence[str]) -> Problem:
     """A 404 that names symbols spelt alike."""
-    near = difflib.get_close_matches(symbol, known, n=3, cutoff=0.6)
-    hint = f"Did you mean {' or '.join(near)}?" if near else "GET /api/v1/symbols lists them."
-    return Problem(404, "unknown-symbol", "Unknown symbol", f"No symbol {symbol!r} is known. {hint}", suggestions=near)
+    alike = near(symbol, known)
+    hint = f"Did you mean {' or '.join(alike)}?" if alike else "GET /api/v1/symbols lists them."
+    return Problem(404, "unknown-symbol", "Unknown symbol", f"No symbol {symbol!r} is known. {hint}", suggestions=alike)
 
 
-def invalid_parameter(name: str, fault: str) -> Problem:
+def invalid_parameter(name: str, fault: str, **extra: object) -> Problem:
     """A 422 about one query parameter."""
-    return Problem(
-        422, "invalid-parameter", "Invalid parameter", f"{name}: {fault}", errors=[{"parameter": name, "fault": fault}]
-    )
+    errors = [{"parameter": name, "fault": fault}]
+    return Problem(422, "invalid-parameter", "Invalid parameter", f"{name}: {fault}", errors=errors, **extra)
+
+
+def refused_parameters(faults: Mapping[str, str]) -> Problem:
+    """A 422 about query parameters by their names."""
+    errors = [{"parameter": name, "fault": fault} for name, fault in faults.items()]
+    detail = "; ".join(f"{name} {fault}" for name, fault in faults.items())
+    return Problem(422, "invalid-parameter", "Invalid parameter", detail, errors=errors)
 
 
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What an operation's description says of its failures."""
-    texts = {404: "Unknown symbol, or nothing of it yet", 422: "A parameter is wrong", 503: "No store can answer"}
+    texts = {
+        404: "Unknown symbol, or nothing of it yet",
+        406: "None of the formats that the Accept header names",
+        422: "A parameter is wrong",
+        503: "No store can answer",
+    }
     content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}}}
     return {status: {"description": texts[status], "content": content} for status in statuses}
 
@@ -93,22 +112,33 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_crash)
 
 
-def _respond(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
-    body: dict[str, Any] = {
+def body_of(problem: Problem, path: str, request_id: str) -> dict[str, Any]:
+    """The problem as it goes out."""
+    return {
         "type": f"/problems/{problem.kind}",
         "title": problem.title,
         "status": problem.status,
         "detail": problem.detail,
-        "instance": request.url.path,
-        "request_id": request.scope.get("state", {}).get("request_id", ""),
+        "instance": path,
+        "request_id": request_id,
         **problem.extra,
     }
-    return Response(orjson.dumps(body), problem.status, headers, MEDIA_TYPE)
+
+
+def store_away(error: Exception) -> Problem:
+    """A 503 that says which store could have answered."""
+    detail = f"No store that could answer is there now: {error}. Try again shortly."
+    return Problem(503, "stores-unavailable", "Market data unavailable", detail)
+
+
+def _respond(request: Request, problem: Problem, headers: dict[str, str] | None = None) -> Response:
+    body = body_of(problem, request.scope["path"], request.scope.get("state", {}).get("request_id", ""))
+    return Response(orjson.dumps(body), problem.status, {"Cache-Control": "no-store", **(headers or {})}, MEDIA_TYPE)
 
 
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)  # noqa: S101  # registered for this type alone
-    return _respond(request, error)
+    return _respond(request, error, _RETRY if error.status == HTTPStatus.SERVICE_UNAVAILABLE else None)
 
 
 async def _on_invalid(request: Request, error: Exception) -> Response:
@@ -128,9 +158,7 @@ async def _on_http(request: Request, error: Exception) -> Response:
 
 async def _on_store_away(request: Request, error: Exception) -> Response:
     assert isinstance(error, StoreError)  # noqa: S101  # registered for its subclass alone
-    detail = f"No store that could answer is there now: {error}. Try again shortly."
-    problem = Problem(503, "stores-unavailable", "Market data unavailable", detail)
-    return _respond(request, problem, {"Retry-After": str(RETRY_AFTER_SECONDS)})
+    return _respond(request, store_away(error), _RETRY)
 
 
 async def _on_crash(request: Request, _error: Exception) -> Response:

@@ -1,12 +1,13 @@
 """The answers' shapes. Ticks, quotes, bars and indicators are the messages' own types: nothing is renamed or lost."""
 
-from typing import Any, Self
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.market import Bar, Quote, Tick
-from marketstream.serving.market_data import Answer, Source
+from marketstream.serving.filling import FilledBar
+from marketstream.serving.merging import Source
 
 TICK_EXAMPLE: dict[str, Any] = {
     "symbol": "BTCUSDT",
@@ -58,7 +59,15 @@ INDICATORS_EXAMPLE: dict[str, Any] = {
     **{name: BAR_EXAMPLE[name] for name in Indicators.__slots__ if name in BAR_EXAMPLE},
     "values": {"sma_20": 43188.2175, "ema_12": 43192.8841, "rsi_14": 58.31, "macd": 12.4407, "atr_14": 18.75},
 }
-_ORIGIN_EXAMPLE: dict[str, Any] = {"source": "both", "stale": False, "degraded": False, "age_seconds": 0.042}
+_ORIGIN_EXAMPLE: dict[str, Any] = {
+    "source": "both",
+    "stale": False,
+    "degraded": False,
+    "received_us": 1_700_000_000_151_482,
+}
+
+
+NEXT = Field(description="Address of the next page, relative to this server; null after the last")
 
 
 class Origin(BaseModel):
@@ -71,7 +80,7 @@ class Origin(BaseModel):
         description="The newest datum was received longer ago than serving.stale_after_seconds, or none is there"
     )
     degraded: bool = Field(description="A store that belonged in the answer was away, so it may lack something")
-    age_seconds: float | None = Field(description="Since the newest datum was received; null if there is none")
+    received_us: int | None = Field(description="When the newest datum was received; null if there is none")
 
 
 class LatestAnswer(Origin):
@@ -83,11 +92,6 @@ class LatestAnswer(Origin):
 
     symbol: str
     tick: Tick
-
-    @classmethod
-    def of(cls, symbol: str, tick: Tick, answer: Answer[Any]) -> Self:
-        """Makes the body."""
-        return cls(symbol=symbol, tick=tick, **_origin(answer))
 
 
 class QuoteAnswer(Origin):
@@ -101,11 +105,6 @@ class QuoteAnswer(Origin):
 
     symbol: str
     quote: Quote
-
-    @classmethod
-    def of(cls, symbol: str, quote: Quote, answer: Answer[Any]) -> Self:
-        """Makes the body."""
-        return cls(symbol=symbol, quote=quote, **_origin(answer))
 
 
 class TradeKey(BaseModel):
@@ -124,8 +123,10 @@ class TicksAnswer(Origin):
         json_schema_extra={
             "example": {
                 **_ORIGIN_EXAMPLE,
+                "source": "database",
                 "symbol": "BTCUSDT",
                 "count": 1,
+                "next": None,
                 "ticks": [TICK_EXAMPLE],
                 "cancelled": [],
             }
@@ -134,24 +135,18 @@ class TicksAnswer(Origin):
 
     symbol: str
     count: int
+    next: str | None = NEXT
     ticks: list[Tick]
     cancelled: list[TradeKey] | None = Field(
         description="Those of the ticks that were taken back, and are in no bar; null while the database is away"
     )
 
-    @classmethod
-    def of(cls, symbol: str, answer: Answer[list[Tick]], cancelled: list[Tick] | None) -> Self:
-        """Makes the body."""
-        keys: list[TradeKey] | None = None
-        if cancelled is not None:
-            keys = [TradeKey(provider=tick.provider, trade_id=tick.trade_id) for tick in cancelled]
-        return cls(symbol=symbol, count=len(answer.data), ticks=answer.data, cancelled=keys, **_origin(answer))
-
 
 class BarsAnswer(Origin):
     """Bars of a symbol and window, oldest first; the last may still change (`final` false).
 
-    Each is made here of trades, or by a `provider`, where no trade of it came; then `vwap` may be null.
+    Each is made here of trades, or by a `provider`, where no trade of it came; then `vwap` may be null. With
+    `fill=previous` each also says whether it is `filled`: a window without a bar, at the close before it.
     """
 
     model_config = ConfigDict(
@@ -161,6 +156,7 @@ class BarsAnswer(Origin):
                 "symbol": "BTCUSDT",
                 "window": "1min",
                 "count": 1,
+                "next": None,
                 "bars": [BAR_EXAMPLE],
             }
         }
@@ -169,12 +165,8 @@ class BarsAnswer(Origin):
     symbol: str
     window: str
     count: int
-    bars: list[Bar]
-
-    @classmethod
-    def of(cls, symbol: str, window: str, answer: Answer[list[Bar]]) -> Self:
-        """Makes the body."""
-        return cls(symbol=symbol, window=window, count=len(answer.data), bars=answer.data, **_origin(answer))
+    next: str | None = NEXT
+    bars: list[Bar | FilledBar]
 
 
 class IndicatorsAnswer(Origin):
@@ -190,6 +182,7 @@ class IndicatorsAnswer(Origin):
                 "symbol": "BTCUSDT",
                 "window": "1min",
                 "count": 1,
+                "next": None,
                 "indicators": [INDICATORS_EXAMPLE],
             }
         }
@@ -198,29 +191,20 @@ class IndicatorsAnswer(Origin):
     symbol: str
     window: str
     count: int
+    next: str | None = NEXT
     indicators: list[Indicators]
-
-    @classmethod
-    def of(cls, symbol: str, window: str, answer: Answer[list[Indicators]]) -> Self:
-        """Makes the body."""
-        return cls(symbol=symbol, window=window, count=len(answer.data), indicators=answer.data, **_origin(answer))
 
 
 class SymbolsAnswer(BaseModel):
     """Known symbols, sorted, and the windows bars come in."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"symbols": ["BTCUSDT", "ETHUSDT"], "windows": ["1min", "5min", "15min"]}}
+        json_schema_extra={
+            "example": {"count": 1, "next": None, "symbols": ["BTCUSDT"], "windows": ["1min", "5min", "15min"]}
+        }
     )
 
+    count: int
+    next: str | None = NEXT
     symbols: list[str]
     windows: list[str]
-
-
-def _origin(answer: Answer[Any]) -> dict[str, Any]:
-    return {
-        "source": answer.source,
-        "stale": answer.stale,
-        "degraded": answer.degraded,
-        "age_seconds": answer.age_seconds,
-    }

@@ -5,11 +5,11 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from marketstream.contracts.feed_state import FeedState, GapCounts, MinuteRecord
+from marketstream.contracts.feed_state import EventPlace, FeedState, GapCounts, GapPlace, MinuteRecord
 from marketstream.contracts.messages import FeedEvent, FeedEventKind, FeedGap, GapState
 from marketstream.domain.errors import Fault
 from marketstream.settings import PostgresSettings
-from marketstream.storage.timescale.session import ReaderSession, time_range
+from marketstream.storage.timescale.session import ReaderSession, moment, time_range
 
 _GAP = TypeAdapter(FeedGap)
 
@@ -30,10 +30,15 @@ class TimescaleFeedReader:
         """Every provider that was ever heard of, by name."""
         return [_state_of(row) for row in self._session.rows("feeds", {})]
 
-    def events(self, *, provider: str | None, kind: FeedEventKind | None, limit: int) -> list[FeedEvent]:
-        """The newest `limit` events, oldest first; repeated statuses are not kept."""
-        parameters = {"provider": provider, "kind": kind, "limit": max(limit, 0)}
-        return [_event_of(row) for row in reversed(self._session.rows("feed_events", parameters))]
+    def events(
+        self, *, provider: str | None, kind: FeedEventKind | None, before: EventPlace | None = None, limit: int
+    ) -> list[tuple[EventPlace, FeedEvent]]:
+        """The newest `limit` events that stand before a place, oldest first; repeated statuses are not kept."""
+        time_us, place_provider, place_id = before or (None, "", "")
+        place = {"place_time": moment(time_us), "place_provider": place_provider, "place_id": place_id}
+        parameters = {"provider": provider, "kind": kind, **place, "limit": max(limit, 0)}
+        rows = reversed(self._session.rows("feed_events", parameters))
+        return [((row[3], row[1], row[9]), _event_of(row)) for row in rows]
 
     def gaps(
         self,
@@ -42,10 +47,14 @@ class TimescaleFeedReader:
         provider: str | None,
         state: GapState | None,
         between_us: tuple[int | None, int | None],
+        before: GapPlace | None = None,
         limit: int,
     ) -> list[FeedGap]:
-        """The newest `limit` gaps that touch the range, by their start, oldest first."""
+        """The newest `limit` gaps that touch the range and stand before a place, by their start, oldest first."""
+        place_us, place_id = before or (None, "")
         parameters = {
+            "place_time": moment(place_us),
+            "place_id": place_id,
             "symbol": symbol,
             "provider": provider,
             "state": state,

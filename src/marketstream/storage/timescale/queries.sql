@@ -296,6 +296,31 @@ where symbol = %(symbol)s and event_time >= %(start)s and event_time < %(end)s
 order by event_time desc, sequence desc, provider desc, trade_id desc
 limit %(limit)s
 
+-- name: ticks_before
+-- The place is compared as a whole; the time alone lets the index begin there.
+select
+  symbol,
+  (extract(epoch from event_time) * 1000000)::bigint,
+  (extract(epoch from received_time) * 1000000)::bigint,
+  price, size, provider, trade_id, sequence, exchange, side, asset_class, conditions
+from tick_data
+where symbol = %(symbol)s and event_time >= %(start)s and event_time <= %(place_time)s
+  and (event_time, sequence, provider, trade_id) < (%(place_time)s, %(sequence)s, %(provider)s, %(trade_id)s)
+order by event_time desc, sequence desc, provider desc, trade_id desc
+limit %(limit)s
+
+-- name: ticks_after
+select
+  symbol,
+  (extract(epoch from event_time) * 1000000)::bigint,
+  (extract(epoch from received_time) * 1000000)::bigint,
+  price, size, provider, trade_id, sequence, exchange, side, asset_class, conditions
+from tick_data
+where symbol = %(symbol)s and event_time >= %(place_time)s and event_time < %(end)s
+  and (event_time, sequence, provider, trade_id) > (%(place_time)s, %(sequence)s, %(provider)s, %(trade_id)s)
+order by event_time, sequence, provider, trade_id
+limit %(limit)s
+
 -- name: ticks_between
 -- Of every symbol where none is named.
 select
@@ -407,6 +432,80 @@ where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(star
 order by start_time desc
 limit %(limit)s
 
+-- name: first_bars
+select
+  symbol,
+  "interval",
+  (extract(epoch from start_time) * 1000000)::bigint,
+  (extract(epoch from end_time) * 1000000)::bigint,
+  open, high, low, close, volume, vwap, trade_count,
+  (extract(epoch from last_event_time) * 1000000)::bigint,
+  (extract(epoch from last_received_time) * 1000000)::bigint,
+  final,
+  revision,
+  provider,
+  coalesce(cancelled, 0)
+from aggregated_data
+where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
+  and (provider is not null or trade_count > 0)
+order by start_time
+limit %(limit)s
+
+-- name: first_bars_and_rolled_up
+select distinct on (start_time)
+  symbol,
+  "interval",
+  (extract(epoch from start_time) * 1000000)::bigint,
+  (extract(epoch from end_time) * 1000000)::bigint,
+  open, high, low, close, volume, vwap, trade_count,
+  (extract(epoch from last_event_time) * 1000000)::bigint,
+  (extract(epoch from last_received_time) * 1000000)::bigint,
+  final,
+  revision,
+  provider,
+  coalesce(cancelled, 0)
+from (
+  (
+    select
+      symbol, "interval", start_time, end_time, open, high, low, close, volume, vwap, trade_count,
+      last_event_time, last_received_time, final, revision, provider, cancelled, false as rolled_up
+    from aggregated_data
+    where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
+      and (provider is not null or trade_count > 0)
+    order by start_time
+    limit %(limit)s
+  )
+  union all
+  (
+    select
+      symbol, "interval", start_time, end_time, open, high, low, close, volume, vwap, trade_count,
+      last_event_time, last_received_time, final, revision, provider, cancelled, true
+    from rolled_up_bars
+    where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
+    order by start_time
+    limit %(limit)s
+  )
+) as bars
+order by start_time, provider is null desc, rolled_up
+limit %(limit)s
+
+-- name: first_indicators
+select
+  symbol,
+  "interval",
+  (extract(epoch from start_time) * 1000000)::bigint,
+  (extract(epoch from end_time) * 1000000)::bigint,
+  final, revision, trade_count, close,
+  (extract(epoch from last_event_time) * 1000000)::bigint,
+  (extract(epoch from last_received_time) * 1000000)::bigint,
+  "values",
+  provider,
+  coalesce(cancelled, 0)
+from technical_indicators
+where symbol = %(symbol)s and "interval" = %(interval)s and start_time >= %(start)s and start_time < %(end)s
+order by start_time
+limit %(limit)s
+
 -- name: known_trades
 select trade_id
 from tick_data
@@ -515,9 +614,11 @@ order by 1
 select
   kind, provider, detail,
   (extract(epoch from time) * 1000000)::bigint,
-  attempt, role, fault, lag_ms, gap
+  attempt, role, fault, lag_ms, gap, event_id
 from feed_events
 where (%(provider)s::text is null or provider = %(provider)s) and (%(kind)s::text is null or kind = %(kind)s)
+  and time <= %(place_time)s
+  and (time, provider, event_id) < (%(place_time)s, %(place_provider)s, %(place_id)s)
 order by time desc, provider desc, event_id desc
 limit %(limit)s
 
@@ -534,6 +635,7 @@ where (%(symbol)s::text is null or symbol = %(symbol)s)
   and (%(provider)s::text is null or provider = %(provider)s)
   and (%(state)s::text is null or state = %(state)s)
   and start_time < %(end)s and end_time >= %(start)s
+  and start_time <= %(place_time)s and (start_time, gap_id) < (%(place_time)s, %(place_id)s)
 order by start_time desc, gap_id desc
 limit %(limit)s
 

@@ -8,16 +8,18 @@ from typing import Any
 from marketstream.domain.conditions import CONSOLIDATED, TradeRules
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
-from marketstream.domain.market import Bar, Tick
+from marketstream.domain.market import Bar, Tick, TickPlace
 from marketstream.settings import PostgresSettings
 from marketstream.storage.timescale.rows import bar_of, indicators_of, tick_of
-from marketstream.storage.timescale.session import ReaderSession, time_range
+from marketstream.storage.timescale.session import ReaderSession, moment, time_range
 
 _ROLLED_UP = ("1h", "1d")  # intervals of `rolled_up_bars`
 
 
 class TimescaleReader:
-    """A `MarketReader` on PostgreSQL, with or without TimescaleDB. The first call connects; threads may share it.
+    """A `HistoryReader` and `ForwardReader` on PostgreSQL, with or without TimescaleDB.
+
+    The first call connects; threads may share it.
 
     Args:
         settings: Where PostgreSQL is.
@@ -46,6 +48,31 @@ class TimescaleReader:
         """The newest `limit` ticks in the range, oldest first."""
         parameters = {"symbol": symbol, **time_range(start_us, end_us), "limit": max(limit, 0)}
         return [tick_of(row) for row in reversed(self._session.rows("ticks", parameters))]
+
+    def ticks_before(self, symbol: str, before: TickPlace, *, start_us: int | None, limit: int) -> list[Tick]:
+        """The newest `limit` ticks from `start_us` on that stand before this place, oldest first."""
+        parameters = {"symbol": symbol, **time_range(start_us, None), **_place(before), "limit": max(limit, 0)}
+        return [tick_of(row) for row in reversed(self._session.rows("ticks_before", parameters))]
+
+    def first_ticks(self, symbol: str, after: TickPlace, *, end_us: int | None, limit: int) -> list[Tick]:
+        """The oldest `limit` ticks that stand after this place, oldest first."""
+        parameters = {"symbol": symbol, **time_range(None, end_us), **_place(after), "limit": max(limit, 0)}
+        return [tick_of(row) for row in self._session.rows("ticks_after", parameters)]
+
+    def first_bars(
+        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> list[Bar]:
+        """The oldest `limit` bars that start in the range, oldest first; of 1h and 1d those rolled up from 1min too."""
+        query = "first_bars_and_rolled_up" if interval.name in _ROLLED_UP else "first_bars"
+        rows = self._session.rows(query, _of_interval(symbol, interval, start_us, end_us, limit))
+        return [bar_of(row) for row in rows]
+
+    def first_indicators(
+        self, symbol: str, interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> list[Indicators]:
+        """The indicators of the oldest `limit` bars that start in the range, oldest first."""
+        rows = self._session.rows("first_indicators", _of_interval(symbol, interval, start_us, end_us, limit))
+        return [indicators_of(row) for row in rows]
 
     def cancelled(self, symbol: str, *, start_us: int, end_us: int) -> set[tuple[str, str]]:
         """(Provider, id) of the trades in the range that were taken back."""
@@ -96,6 +123,11 @@ def _pairs(rules: TradeRules) -> dict[str, Any]:
     held_back = rules.held_back("last").items()
     pairs = [(provider, code) for codes, providers in held_back for provider in providers for code in codes]
     return {"providers": [provider for provider, _ in pairs], "codes": [code for _, code in pairs]}
+
+
+def _place(place: TickPlace) -> dict[str, Any]:
+    time_us, sequence, provider, trade_id = place
+    return {"place_time": moment(time_us), "sequence": sequence, "provider": provider, "trade_id": trade_id}
 
 
 def _of_interval(

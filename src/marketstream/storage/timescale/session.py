@@ -70,6 +70,11 @@ def time_range(start_us: int | None, end_us: int | None) -> dict[str, datetime |
     return {"start": _moment(start_us, "-infinity"), "end": _moment(end_us, "infinity")}
 
 
+def moment(time_us: int | None) -> datetime | str:
+    """A point in time as a parameter; later than any where it is None."""
+    return _moment(time_us, "infinity")
+
+
 def _moment(time_us: int | None, unbounded: str) -> datetime | str:
     if time_us is None:
         return unbounded

@@ -40,7 +40,7 @@ async def test_latest_is_the_message_itself(client: httpx.AsyncClient, world: An
     assert decode_tick(orjson.dumps(body["tick"])) == world.ticks[-1]
     assert list(body["tick"]) == list(orjson.loads(orjson.dumps(world.ticks[-1])))
     assert (body["symbol"], body["source"], body["stale"], body["degraded"]) == ("BTCUSDT", "cache", False, False)
-    assert body["age_seconds"] == 0.5
+    assert body["received_us"] == world.ticks[-1].received_time_us
 
 
 async def test_ticks_lose_nothing(client: httpx.AsyncClient, world: Any) -> None:
@@ -80,8 +80,8 @@ async def test_bars_are_one_minute_and_one_hundred_by_default(client: httpx.Asyn
 async def test_indicators_lose_nothing(client: httpx.AsyncClient, world: Any) -> None:
     body = (await client.get("/api/v1/indicators/btcusdt?window=1min&limit=1000")).json()
     assert [decode_indicators(orjson.dumps(each)) for each in body.pop("indicators")] == world.indicators
-    origin = {"source": "database", "stale": False, "degraded": False, "age_seconds": 0.5}
-    assert body == {"symbol": "BTCUSDT", "window": "1min", "count": len(world.indicators), **origin}
+    origin = {"source": "database", "stale": False, "degraded": False, "received_us": world.ticks[-1].received_time_us}
+    assert body == {"next": None, "symbol": "BTCUSDT", "window": "1min", "count": len(world.indicators), **origin}
 
 
 async def test_indicators_of_a_range(client: httpx.AsyncClient, world: Any) -> None:
@@ -161,10 +161,16 @@ async def test_a_quote_is_the_message_itself(client: httpx.AsyncClient, world: A
     world.cache.add(quote)
     body = (await client.get("/api/v1/quotes/btcusdt")).json()
     assert decode_quote(orjson.dumps(body.pop("quote"))) == quote
-    assert body == {"symbol": "BTCUSDT", "source": "cache", "stale": False, "degraded": False, "age_seconds": 0.5}
+    assert body == {
+        "symbol": "BTCUSDT",
+        "source": "cache",
+        "stale": False,
+        "degraded": False,
+        "received_us": quote.received_time_us,
+    }
     world.clock.advance(40)
     later = (await client.get("/api/v1/quotes/BTCUSDT")).json()
-    assert (later["stale"], later["age_seconds"]) == (True, 40.5)
+    assert (later["stale"], later["received_us"]) == (True, quote.received_time_us)
 
 
 async def test_no_quote_is_said(client: httpx.AsyncClient, world: Any) -> None:
@@ -194,7 +200,7 @@ async def test_a_window_that_only_a_provider_has_is_offered(client: httpx.AsyncC
 
 async def test_symbols_and_windows(client: httpx.AsyncClient) -> None:
     body = (await client.get("/api/v1/symbols")).json()
-    assert body == {"symbols": ["BTCUSDT", "IBM"], "windows": ["1min", "5min", "15min"]}
+    assert body == {"count": 2, "next": None, "symbols": ["BTCUSDT", "IBM"], "windows": ["1min", "5min", "15min"]}
 
 
 async def test_one_store_away_is_said_and_served(client: httpx.AsyncClient, world: Any) -> None:

@@ -17,6 +17,7 @@ from marketstream.contracts.dead_letters import (
     LetterGroup,
     LetterGroups,
     LetterId,
+    LetterPlace,
     Letters,
     Reinjection,
     Treated,
@@ -24,7 +25,7 @@ from marketstream.contracts.dead_letters import (
 from marketstream.contracts.messages import DeadLetter, DeadLetterMark
 from marketstream.domain.errors import BusError, StoreUnavailableError
 from marketstream.domain.outcomes import Reason, Rejected
-from marketstream.serving.api.app import create_app
+from marketstream.serving.api.app import Extras, create_app
 
 PATH = "/api/v1/dead-letters"
 
@@ -42,8 +43,8 @@ class MemoryDesk(DeadLetterDesk):
     failure: Exception | None = None
     blocked: threading.Event | None = None
 
-    def letters(self, wanted: LetterFilter, limit: int) -> Letters:
-        self._note(wanted, limit)
+    def letters(self, wanted: LetterFilter, limit: int, before: LetterPlace | None = None) -> Letters:
+        self._note(wanted, limit, *([before] if before else []))
         mark = DeadLetterMark(letter_id="1:7", published=1, already_there=0, time_us=9)
         return Letters(letters=[letter("1:7", b"text", mark), letter("0:3", b"\xff")], more=True, scanned=2)
 
@@ -85,7 +86,7 @@ def desk() -> MemoryDesk:
 
 @pytest.fixture
 async def client(world: Any, desk: MemoryDesk) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_app(world.market_data, dead_letters=desk)
+    app = create_app(world.market_data, extras=Extras(dead_letters=desk))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as open_client:
         yield open_client
