@@ -137,6 +137,7 @@ def test_every_process_has_only_the_passwords_it_needs() -> None:
         "timescale-writer": {"POSTGRES__WRITER_PASSWORD"},
         "influx-writer": {"INFLUX__TOKEN"},
         "api": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
+        "websocket": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
         "dashboard": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
         "producer": {"POLYGON__API_KEY", "BINANCE__API_KEY"},
         "corrector": {"POSTGRES__READER_PASSWORD"},

@@ -6,7 +6,7 @@ or by neither.
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from marketstream.serving.websocket.updates import VERSIONED, Channel, Update
 
@@ -41,26 +41,30 @@ class TickBook:
             self._latest = update
         return True
 
-    def load(self, stored: Iterable[Update], depth: int) -> None:
+    def load(self, stored: Sequence[Update], depth: int) -> None:
         """Keeps what the stores hold; `depth` is how much they were asked for."""
         self._stored = [update for update in stored if (update.received_us or 0) < self._since_us]
-        self.loaded = depth
+        ahead = len(self._stored) < len(stored) and not self._streamed
+        self.loaded = 0 if ahead else depth  # what is ahead hides what was before: they are asked again
 
     def lacks(self, history: int) -> bool:
         """Whether the stores are to be asked before the newest `history` are known."""
-        enough = self._latest is not None if history == 1 else len(self._streamed) >= history
+        enough = history > 1 and len(self._streamed) >= history
         return not enough and self.loaded < history
 
     def newest(self, history: int) -> list[Update]:
-        """The newest `history` ticks by event time, oldest first; of one alone, the one that makes the latest price."""
-        if history == 1 and self._latest is not None:
-            return [self._latest]
+        """The newest `history` ticks by event time, oldest first; of 1, the one that makes the latest price."""
+        if history == 1:
+            return self._newest_price()
         streamed = {update.identity for update in self._streamed}
         known = [update for update in self._stored if update.identity not in streamed] + list(self._streamed)
         known.sort(key=lambda update: update.order)
-        if history == 1:
-            known = [update for update in known if update.leads] or known
-        return known[-history:] if history else []
+        return known[-history:]
+
+    def _newest_price(self) -> list[Update]:
+        known = [*self._stored, *self._streamed, *([self._latest] if self._latest else [])]
+        leading = [update for update in known if update.leads] or known
+        return [max(leading, key=lambda update: update.order)] if leading else []
 
 
 class BarBook:
@@ -87,13 +91,16 @@ class BarBook:
             del known[min(known)]
         return True
 
-    def load(self, stored: Iterable[Update], depth: int) -> None:
+    def load(self, stored: Sequence[Update], depth: int) -> None:
         """Keeps what the stores hold; `depth` is how much of each interval they were asked for."""
         self._stored = {}
-        for update in stored:
-            if (update.received_us or 0) < self._since_us:
-                self._stored.setdefault(update.interval or "", {})[update.order[0]] = update
         self.loaded = depth
+        for update in stored:
+            interval, start_us = update.interval or "", update.order[0]
+            if (update.received_us or 0) < self._since_us:
+                self._stored.setdefault(interval, {})[start_us] = update
+            elif start_us not in self._streamed.get(interval, {}):
+                self.loaded = 0  # what is ahead hides what was before: they are asked again
 
     def lacks(self, history: int) -> bool:
         """Whether the stores are to be asked: only they know which intervals there are."""
@@ -108,7 +115,7 @@ class BarBook:
                 if start_us not in merged or update.order >= merged[start_us].order:
                     merged[start_us] = update
             bars = [merged[start_us] for start_us in sorted(merged) if not merged[start_us].void]
-            found += bars[-history:] if history else []
+            found += bars[-history:]
         return found
 
 
@@ -125,7 +132,7 @@ class EventBook:
         self._streamed.append(update)
         return True
 
-    def load(self, stored: Iterable[Update], depth: int) -> None:
+    def load(self, stored: Sequence[Update], depth: int) -> None:
         """Does nothing: there is nothing."""
 
     def lacks(self, history: int) -> bool:
@@ -135,7 +142,7 @@ class EventBook:
 
     def newest(self, history: int) -> list[Update]:
         """The newest `history` events, oldest first."""
-        return list(self._streamed)[-history:] if history else []
+        return list(self._streamed)[-history:]
 
 
 Book = TickBook | BarBook | EventBook

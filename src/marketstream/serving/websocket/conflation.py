@@ -1,10 +1,26 @@
 """Holds back updates of a client that wants at most the newest of each symbol and channel every so often."""
 
-import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from marketstream.serving.websocket.updates import Channel, Update
+
+
+class Timer(Protocol):
+    """Something that will be called."""
+
+    def cancel(self) -> object:
+        """Not any more."""
+
+
+class Timers(Protocol):
+    """The part of an event loop that is needed here."""
+
+    def time(self) -> float:
+        """Seconds that never go back."""
+
+    def call_at(self, when: float, callback: Callable[[], object], /) -> Timer:
+        """Calls back at that time."""
 
 
 class Conflation:
@@ -16,16 +32,14 @@ class Conflation:
         loop: Whose clock and timers count.
     """
 
-    def __init__(
-        self, milliseconds: int, release: Callable[[list[Update]], None], loop: asyncio.AbstractEventLoop
-    ) -> None:
+    def __init__(self, milliseconds: int, release: Callable[[list[Update]], None], loop: Timers) -> None:
         self._seconds = milliseconds / 1_000
         self._release = release
         self._loop = loop
         self._held: dict[tuple[Any, ...], Update] = {}
         self._orders: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self._released_at = -self._seconds
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     def offer(self, update: Update) -> bool:
         """Holds an update back for its time; False where it, or one before it, will never be sent for it."""
