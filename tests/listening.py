@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
 
 from marketstream.clock import SystemClock
 from marketstream.domain.errors import AccessDeniedError, Denial
@@ -145,6 +146,12 @@ class World:
             await asyncio.wait_for(task, _PATIENCE_SECONDS)
             self.loader.close()
 
+    async def until(self, condition: Callable[["World"], object]) -> None:
+        """Returns once the condition holds."""
+        async with asyncio.timeout(_PATIENCE_SECONDS):
+            while not condition(self):  # noqa: ASYNC110  # what is waited for is the server's state, which has no event
+                await asyncio.sleep(0.01)
+
     async def _reachable(self, task: "asyncio.Task[None]") -> None:
         while not task.done():
             with contextlib.suppress(OSError):
@@ -202,7 +209,9 @@ class Listener:
     async def ended(self) -> tuple[int | None, str | None]:
         """Waits until the server has ended the connection; its code and reason."""
         async with asyncio.timeout(_PATIENCE_SECONDS):
-            await self.socket.wait_closed()
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await self.socket.recv()
         return self.socket.close_code, self.socket.close_reason
 
 
