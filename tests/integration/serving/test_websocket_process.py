@@ -1,8 +1,12 @@
 """The WebSocket process over real Kafka, Redis and PostgreSQL."""
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import httpx
 import orjson
@@ -112,6 +116,20 @@ async def test_what_is_no_message_is_counted_and_stops_nothing(address: str, mar
         publish(market.settings, ("tick_data", "BTCUSDT", b"nonsense"), ("tick_data", "BTCUSDT", encode(tick)))
         (update,) = await client.updates(1)
         assert update["data"]["trade_id"] == tick.trade_id
+
+
+def test_the_documented_example_runs(address: str, market: StoredMarket) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "how-to" / "stream-with-websocket.md").read_text()
+    code = text.split("```python\n")[1].split("```")[0].replace("count=20", "count=4")
+    variables = {**os.environ, "MARKETSTREAM_WEBSOCKET_URL": address.replace("http", "ws")}
+    with subprocess.Popen([sys.executable, "-c", code], env=variables, stdout=subprocess.PIPE, text=True) as example:
+        assert example.stdout is not None
+        lines = [example.stdout.readline().split()[:2] for _ in range(2)]
+        assert lines == [["snapshot", "bars"], ["snapshot", "ticks"]]
+        publish(market.settings, *(("tick_data", "BTCUSDT", encode(tick)) for tick in new_ticks(20)))
+        lines = [example.stdout.readline().split()[:2] for _ in range(2)]
+        assert lines == [["updates", "ticks"]] * 2
+        assert example.wait(30) == 0
 
 
 def test_it_does_not_serve_strangers() -> None:

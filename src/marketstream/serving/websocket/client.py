@@ -55,6 +55,11 @@ class Client(ServerConnection):
         return self.paused
 
     @property
+    def ending(self) -> bool:
+        """Whether this side has said good-bye."""
+        return self._ending is not None
+
+    @property
     def address(self) -> str:
         """Where the client is."""
         peer = self.remote_address
@@ -123,6 +128,8 @@ class Conversation:
 
     async def _answer(self, text: str | bytes) -> None:
         client = self._client
+        if client.ending:
+            return
         try:
             self._allowance.spend(asyncio.get_running_loop().time())
             request = parse(text)
