@@ -1,6 +1,7 @@
 """The WebSocket process."""
 
 import asyncio
+import resource
 import signal
 
 import uvloop
@@ -22,6 +23,7 @@ from marketstream.serving.websocket.updates import Decoder
 from marketstream.settings import Settings
 
 _REACH_BACK_SECONDS = 30.0  # how far behind the stream stores may be, for snapshots to be whole all the same
+_OWN_FILES = 200  # connections to the stores and the broker, logs, libraries
 _EVENTS_SECONDS = 3_600.0  # so long the first subscribers still see past events
 
 _log = get_logger(NAME)
@@ -35,7 +37,18 @@ def run(settings: Settings, market_data: MarketData, gate: Gate) -> None:
     """
     if isinstance(gate, OpenGate):
         check_host(settings.serving)
+    _allow_files(settings.websocket.max_clients + _OWN_FILES)
     uvloop.run(_serve(settings, market_data, gate))
+
+
+def _allow_files(count: int) -> None:
+    """Each client is an open file, and the usual limit is 1,024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < count:
+        _log.warning("the system allows fewer open files than there may be clients", allowed=hard, wanted=count)
+        count = hard
+    if soft != resource.RLIM_INFINITY and soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
 async def _serve(settings: Settings, market_data: MarketData, gate: Gate) -> None:

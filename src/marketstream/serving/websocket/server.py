@@ -19,6 +19,7 @@ from marketstream.serving.websocket.service import Service
 from marketstream.settings import ServingSettings
 
 _WRITE_BUFFER = 64 * 1024  # bytes to one client, beyond which it counts as not reading
+_BACKLOG = 1_024  # clients that may knock at the same moment, as after a restart
 _CLOSE_SECONDS = 5.0  # how long a client may take to end a connection that this side wants to end
 _PING_SECONDS = 20.0
 _SWEEP_SECONDS = 0.5
@@ -72,6 +73,7 @@ class WebSocketServer:
                 port,
                 process_request=self._examine,
                 create_connection=Client,
+                backlog=_BACKLOG,
                 compression=None,  # a client's own window of 32 kB and more, and a multiple of the time
                 max_size=self._service.settings.max_message_bytes,
                 write_limit=_WRITE_BUFFER,
