@@ -23,10 +23,10 @@ from marketstream.serving.websocket.protocol import (
 )
 from marketstream.serving.websocket.session import Key, Session, Wish
 from marketstream.serving.websocket.snapshots import Loader
+from marketstream.serving.websocket.updates import Update
 from marketstream.settings import WebSocketSettings
 
 _PART_UPDATES = 500  # most in one message of a snapshot
-_AGAIN = Subscribe(type="subscribe", symbols=[WILDCARD])  # how a gap is mended
 _MOST_HISTORY = 2_000  # symbols of one request, times their history
 
 
@@ -71,25 +71,7 @@ class Service:
         client.session = self._hub.open(principal.name, asyncio.get_running_loop())
         client.session.attach(client)
         metrics.WEBSOCKET_CLIENTS.inc()
-        settings = self.settings
-        client.tell(
-            message(
-                "welcome",
-                session=client.session.id,
-                seq=0,
-                principal=principal.name,
-                time_us=self.clock.now_us(),
-                heartbeat_seconds=settings.heartbeat_seconds,
-                resume_seconds=settings.resume_seconds,
-                limits={
-                    "symbols": settings.max_symbols,
-                    "message_bytes": settings.max_message_bytes,
-                    "requests_per_second": settings.requests_per_second,
-                    "queue_updates": settings.queue_updates,
-                    "replay_updates": settings.replay_updates,
-                },
-            )
-        )
+        client.tell(_greeting(client.session, self.settings, self.clock.now_us()))
 
     def part(self, client: Client) -> None:
         """Notes that a connection is over; its session may be resumed for a while."""
@@ -121,19 +103,12 @@ class Service:
         former.attach(client)
         if not former.knows(request.seq):
             _tell_gap(client, request, "overrun", "more came than is kept: snapshots follow", seq=former.seq)
-            self._send_snapshot(former, list(former.subscriptions), _AGAIN, complete=True)
+            self._mend(former)
             return
         metrics.WEBSOCKET_RESUMES.labels("resumed").inc()
-        client.tell(
-            message(
-                "resumed",
-                request.id,
-                session=former.id,
-                seq=request.seq,
-                through=former.seq,
-                subscriptions=_listed(former),
-            )
-        )
+        listed = _listed(former)
+        told = {"session": former.id, "seq": request.seq, "through": former.seq, "subscriptions": listed}
+        client.tell(message("resumed", request.id, **told))
         former.replay(request.seq)
         former.flush()
 
@@ -155,18 +130,11 @@ class Service:
         session.forget(keys)
         intervals = None if request.intervals is None else frozenset(request.intervals)
         self._hub.subscribe(session, keys, Wish(request.conflate_ms, intervals))
-        client.tell(
-            message(
-                "subscribed",
-                request.id,
-                symbols=request.symbols,
-                channels=request.channels,
-                conflate_ms=request.conflate_ms,
-                seq=session.seq,
-            )
-        )
+        told = {"symbols": request.symbols, "channels": request.channels, "conflate_ms": request.conflate_ms}
+        client.tell(message("subscribed", request.id, **told, seq=session.seq))
         if request.snapshot:
-            self._send_snapshot(session, keys, request, complete=complete)
+            updates = self._hub.snapshot(keys, request.history, intervals)
+            _send_snapshot(session, updates, complete=complete, **({} if request.id is None else {"id": request.id}))
 
     def unsubscribe(self, client: Client, request: Unsubscribe) -> None:
         """Takes subscriptions back; of `*`, that of `*` alone.
@@ -185,13 +153,17 @@ class Service:
         channels = list(dict.fromkeys(channel for channel, _ in taken))
         client.tell(message("unsubscribed", request.id, symbols=symbols, channels=channels, seq=session.seq))
 
-    def _send_snapshot(self, session: Session, keys: list[Key], request: Subscribe, *, complete: bool) -> None:
-        intervals = None if request.intervals is None else frozenset(request.intervals)
-        updates = self._hub.snapshot(keys, request.history, intervals)
-        parts = [updates[at : at + _PART_UPDATES] for at in range(0, len(updates), _PART_UPDATES)] or [[]]
-        named = {} if request.id is None else {"id": request.id}
-        for number, part in enumerate(parts, 1):
-            session.send_snapshot(part, **named, last=number == len(parts), complete=complete)
+    def _mend(self, session: Session) -> None:
+        """Sends the newest of all that the session wants, each as it wants it."""
+        session.flush()
+        session.forget(session.subscriptions)
+        wanted: dict[frozenset[str] | None, list[Key]] = {}
+        for key, wish in session.subscriptions.items():
+            wanted.setdefault(wish.intervals, []).append(key)
+        newest: dict[int, Update] = {}
+        for intervals, keys in wanted.items():
+            newest.update((id(update), update) for update in self._hub.snapshot(keys, 1, intervals))
+        _send_snapshot(session, list(newest.values()), complete=True)
 
     def _check_bounds(self, session: Session, request: Subscribe) -> None:
         if WILDCARD in request.symbols and not self.settings.wildcard:
@@ -209,6 +181,31 @@ class Service:
                 Fault.TOO_MANY_SYMBOLS,
                 f"a history of {request.history} is for at most {_MOST_HISTORY // request.history} symbols at once",
             )
+
+
+def _greeting(session: Session, settings: WebSocketSettings, now_us: int) -> bytes:
+    return message(
+        "welcome",
+        session=session.id,
+        seq=session.seq,
+        principal=session.principal,
+        time_us=now_us,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        resume_seconds=settings.resume_seconds,
+        limits={
+            "symbols": settings.max_symbols,
+            "message_bytes": settings.max_message_bytes,
+            "requests_per_second": settings.requests_per_second,
+            "queue_updates": settings.queue_updates,
+            "replay_updates": settings.replay_updates,
+        },
+    )
+
+
+def _send_snapshot(session: Session, updates: list[Update], **fields: object) -> None:
+    parts = [updates[at : at + _PART_UPDATES] for at in range(0, len(updates), _PART_UPDATES)] or [[]]
+    for number, part in enumerate(parts, 1):
+        session.send_snapshot(part, **fields, last=number == len(parts))
 
 
 def _session_of(client: Client) -> Session:
