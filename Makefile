@@ -13,7 +13,7 @@ PYTHON ?=
 ARGS ?=
 JOB ?= bars
 
-.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-long test-chaos test-crash bench bench-latency bench-ingest bench-streaming bench-storage bench-timescale bench-api lock
+.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-long test-chaos test-crash bench bench-latency bench-ingest bench-streaming bench-storage bench-timescale bench-api bench-websocket lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,6 +101,9 @@ bench-api: setup ## Measure REST: the newest tick from the cache, 500 bars from 
 
 bench-streaming: setup ## Measure the bars query, beside other engines (ARGS="--peer-python PATH", ARGS=--growth)
 	@$(BIN)/python benchmarks/streaming.py $(ARGS)
+
+bench-websocket: setup ## Measure socket to 1,000 WebSocket clients at 1,000 ticks/s (ARGS="--deaf 50")
+	@$(BIN)/python benchmarks/websocket.py $(ARGS)
 
 bench-storage: setup ## Measure writes into the stores (ARGS="--catch-up 10000000": a writer that was away)
 	@$(BIN)/python benchmarks/storage.py $(ARGS)

@@ -64,7 +64,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _isolated_settings(data_dir: Path) -> Settings:
     """Settings with a port of their own for everything, and with generated passwords."""
-    kafka, controller, postgres, redis, influx, api, dashboard, metrics, bars, indicators, replay = free_ports(11)
+    kafka, controller, postgres, redis, influx, api, dashboard, metrics, bars, indicators, replay, websocket = (
+        free_ports(12)
+    )
     ensure_secrets(data_dir)
     return load_settings(
         data_dir=data_dir,
@@ -72,7 +74,7 @@ def _isolated_settings(data_dir: Path) -> Settings:
         postgres={"port": postgres},
         redis={"port": redis},
         influx={"port": influx},
-        serving={"api_port": api, "dashboard_port": dashboard, "metrics_port": metrics},
+        serving={"api_port": api, "websocket_port": websocket, "dashboard_port": dashboard, "metrics_port": metrics},
         streaming={"ui_port": bars, "indicators_ui_port": indicators},
         replay={"port": replay},
     )

@@ -75,6 +75,7 @@ def served(process: str, settings: Settings, port: int, log: Path, **variables: 
     settings_of_it = {
         **environment(settings),
         "MARKETSTREAM_SERVING__API_PORT": str(settings.serving.api_port),
+        "MARKETSTREAM_SERVING__WEBSOCKET_PORT": str(settings.serving.websocket_port),
         "MARKETSTREAM_SERVING__DASHBOARD_PORT": str(settings.serving.dashboard_port),
         "MARKETSTREAM_SYMBOLS": "BTCUSDT,ETHUSDT,XRPUSDT",
         **variables,

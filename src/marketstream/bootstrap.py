@@ -286,6 +286,14 @@ def run_api(settings: Settings) -> None:
     run(settings, build_market_data(settings, RedisLatestReader(settings.redis)), build_feed_data(settings), extras)
 
 
+def run_websocket(settings: Settings) -> None:
+    """WebSocket."""
+    from marketstream.serving.access.principal import OpenGate
+    from marketstream.serving.websocket.main import run
+
+    run(settings, build_market_data(settings), OpenGate())
+
+
 def run_dashboard(settings: Settings) -> None:
     """Dash."""
     from marketstream.serving.dashboard.main import run
@@ -410,6 +418,7 @@ PROCESSES: dict[str, Callable[[Settings], None]] = {
     "timescale-writer": run_timescale_writer,
     "influx-writer": run_influx_writer,
     "api": run_api,
+    "websocket": run_websocket,
     "dashboard": run_dashboard,
     "replay": run_replay,
     "metrics": run_metrics,

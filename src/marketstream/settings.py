@@ -361,6 +361,7 @@ class ServingSettings(Section):
 
     host: str = Field(default="127.0.0.1", description="address that REST, screens and metrics listen on")
     api_port: Port = Field(default=8000, description="REST")
+    websocket_port: Port = Field(default=8001, description="WebSocket")
     dashboard_port: Port = Field(default=8050, description="Dash")
     metrics_port: Port = Field(default=9100, description="Prometheus metrics")
     metrics_per_process: bool = Field(
@@ -390,6 +391,36 @@ class ServingSettings(Section):
                     f"{origin!r} is no origin; write it as https://charts.example or http://127.0.0.1:3000"
                 )
         return origins
+
+
+class WebSocketSettings(Section):
+    """What each client of the WebSocket may have, and when it is given up; `SERVING__WEBSOCKET_PORT` says where."""
+
+    max_clients: int = Field(default=5_000, ge=1, description="connections in all")
+    max_clients_per_address: int = Field(default=2_000, ge=1, description="connections from one address")
+    max_clients_per_principal: int = Field(default=100, ge=1, description="connections of one key or user")
+    max_symbols: int = Field(default=500, ge=1, description="symbols one connection may name")
+    wildcard: bool = Field(default=True, description="whether `*` may be subscribed to, which is every symbol")
+    max_message_bytes: int = Field(default=32_768, ge=256, description="longest message taken from a client")
+    requests_per_second: float = Field(default=10.0, gt=0, description="messages taken from a client, on the long run")
+    requests_burst: int = Field(default=50, ge=1, description="messages taken from a client at once")
+    origins: Annotated[list[str], NoDecode] = Field(
+        default=[],
+        description="sites whose pages may connect, such as `https://desk.example`; those of this machine always may",
+    )
+    queue_updates: int = Field(default=1_000, ge=10, description="updates that wait for a client that reads slowly")
+    shed_after_seconds: float = Field(
+        default=10.0, gt=0, description="how long updates may wait for a client before it is disconnected"
+    )
+    replay_updates: int = Field(default=500, ge=0, description="updates kept of each connection, to be resumed from")
+    resume_seconds: float = Field(default=60.0, ge=0, description="how long a lost connection can be resumed")
+    heartbeat_seconds: float = Field(default=15.0, gt=0, description="how often each client is told that all is well")
+    auth_seconds: float = Field(default=10.0, gt=0, description="how long a client may take to say who it is")
+    gather_ms: float = Field(
+        default=2.0, ge=0, le=1_000, description="how long updates collect before they go out, in ms"
+    )
+
+    _split_origins = field_validator("origins", mode="before")(_split)
 
 
 class ObservabilitySettings(Section):
@@ -485,6 +516,7 @@ class Settings(BaseSettings):
     indicators: IndicatorSettings = IndicatorSettings()
     writers: WriterSettings = WriterSettings()
     serving: ServingSettings = ServingSettings()
+    websocket: WebSocketSettings = WebSocketSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     replay: ReplaySettings = ReplaySettings()
 

@@ -78,7 +78,7 @@ def test_health_is_checked_and_failures_are_restarted(name: str) -> None:
 
 @every_service
 def test_only_serving_ports_are_published_and_only_on_loopback(name: str) -> None:
-    published = {"api": "8000", "dashboard": "8050", "grafana": "3000"}
+    published = {"api": "8000", "websocket": "8001", "dashboard": "8050", "grafana": "3000"}
     ports = SERVICES[name].get("ports", [])
     assert len(ports) == (name in published)
     for port in ports:
@@ -88,7 +88,7 @@ def test_only_serving_ports_are_published_and_only_on_loopback(name: str) -> Non
 
 @every_service
 def test_networks_are_private(name: str) -> None:
-    reaches_out = {"producer", "api", "dashboard", "grafana"}
+    reaches_out = {"producer", "api", "websocket", "dashboard", "grafana"}
     assert SERVICES[name]["networks"] == (["backend", "edge"] if name in reaches_out else ["backend"])
     assert LAYERS["core"]["networks"]["backend"] == {"internal": True}
 
@@ -137,6 +137,7 @@ def test_every_process_has_only_the_passwords_it_needs() -> None:
         "timescale-writer": {"POSTGRES__WRITER_PASSWORD"},
         "influx-writer": {"INFLUX__TOKEN"},
         "api": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
+        "websocket": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
         "dashboard": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
         "producer": {"POLYGON__API_KEY", "BINANCE__API_KEY"},
         "corrector": {"POSTGRES__READER_PASSWORD"},

@@ -30,9 +30,10 @@ def test_without_any_setting_the_defaults_hold(empty_world: Path) -> None:
 
 def test_ports_are_those_the_documentation_promises() -> None:
     s = load_settings()
-    promised = {8000, 8050, 9100, 9092, 5432, 6379, 8086, 4040, 4041}
+    promised = {8000, 8001, 8050, 9100, 9092, 5432, 6379, 8086, 4040, 4041}
     assert promised == {
         s.serving.api_port,
+        s.serving.websocket_port,
         s.serving.dashboard_port,
         s.serving.metrics_port,
         s.kafka.port,

@@ -102,7 +102,7 @@ class AssignedReader:
             known = consumer.list_topics(timeout=_REQUEST_SECONDS).topics
             places = [(topic, number) for topic in since_ms for number in known[topic].partitions]
             unknown = {place: since_ms[place[0]] for place in places if place not in positions}
-            starts = {**_starts(consumer, unknown), **positions}
+            starts = {**starts_since(consumer, unknown), **positions}
         except KafkaException as error:
             raise BusError(f"Kafka: {error}") from error
         except KeyError as error:
@@ -165,8 +165,12 @@ def reached(positions: Positions, ends: Positions) -> bool:
     return all(positions.get(place, 0) >= end for place, end in ends.items())
 
 
-def _starts(consumer: Consumer, since_ms: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
-    """As `_first_since`, once every partition has a leader that says so of itself."""
+def starts_since(consumer: Consumer, since_ms: Mapping[tuple[str, int], int]) -> dict[tuple[str, int], int]:
+    """Offset of each partition's first message of this time or later, once every partition has a leader.
+
+    Raises:
+        KafkaException: The broker is away.
+    """
     deadline = time.monotonic() + _REQUEST_SECONDS
     while True:
         try:

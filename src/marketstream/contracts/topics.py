@@ -12,6 +12,8 @@ FEED_EVENTS = "feed_events"
 ALERTS = "alerts"
 BARS_PREFIX = "aggregated_data_"
 INDICATORS = "technical_indicators"
+SIGNALS = "signals"
+ANOMALIES = "anomalies"
 QUERY_WAKES = "query_wakes"
 
 # What the producer writes.

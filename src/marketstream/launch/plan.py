@@ -157,19 +157,23 @@ def _spark_job(name: str, port: int, *, after: tuple[str, ...]) -> Service:
 def _screens(settings: Settings) -> list[Service]:
     serving = settings.serving
     host = _reachable(serving.host)
-    ports = {"api": serving.api_port, "dashboard": serving.dashboard_port, "metrics": serving.metrics_port}
-    checks = {"api": "/health/live", "dashboard": "/health/live", "metrics": "/metrics"}
-    pages = {"api": "/docs", "dashboard": "", "metrics": "/metrics"}
-    needs = {"api": ("redis", "migrations"), "dashboard": ("redis", "migrations"), "metrics": ("kafka",)}
+    ports = {
+        "api": serving.api_port,
+        "websocket": serving.websocket_port,
+        "dashboard": serving.dashboard_port,
+        "metrics": serving.metrics_port,
+    }
+    pages = {"api": "/docs", "metrics": "/metrics"}
+    needs = {"websocket": ("topics", "redis", "migrations"), "metrics": ("kafka",)}
     return [
         Service(
             name=name,
             kind=Kind.PROCESS,
             command=_command("run", name),
-            after=needs[name],
-            fault=partial(_http_fault, f"http://{host}:{port}{checks[name]}"),
+            after=needs.get(name, ("redis", "migrations")),
+            fault=partial(_http_fault, f"http://{host}:{port}{'/metrics' if name == 'metrics' else '/health/live'}"),
             ports=(port,),
-            address=f"http://{host}:{port}{pages[name]}",
+            address=f"{'ws' if name == 'websocket' else 'http'}://{host}:{port}{pages.get(name, '')}",
         )
         for name, port in ports.items()
     ]

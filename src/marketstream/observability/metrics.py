@@ -127,4 +127,35 @@ REQUEST_SECONDS = Histogram(
 )
 CACHE_READS = Counter("marketstream_cache_reads_total", "Reads answered by the cache or not", ["outcome"])
 
+WEBSOCKET_CLIENTS = Gauge("marketstream_websocket_clients", "Open connections", multiprocess_mode="livesum")
+WEBSOCKET_SUBSCRIPTIONS = Gauge(
+    "marketstream_websocket_subscriptions",
+    "Symbols subscribed to, by channel",
+    ["channel"],
+    multiprocess_mode="livesum",
+)
+WEBSOCKET_QUEUED = Gauge(
+    "marketstream_websocket_queued_updates", "Updates that wait for slow clients", multiprocess_mode="livesum"
+)
+WEBSOCKET_LONGEST_QUEUE = Gauge(
+    "marketstream_websocket_longest_queue_updates",
+    "Updates that wait for the client with the most",
+    multiprocess_mode="livemax",
+)
+WEBSOCKET_SENT = Counter("marketstream_websocket_updates_total", "Updates sent, each client's counted", ["channel"])
+WEBSOCKET_LEFT_OUT = Counter(
+    "marketstream_websocket_left_out_total",
+    "Updates not sent: dropped for a slow client, or overtaken by a newer one (conflated)",
+    ["channel", "why"],
+)
+WEBSOCKET_ENDED = Counter("marketstream_websocket_ended_total", "Connections this side ended", ["reason"])
+WEBSOCKET_REFUSED = Counter("marketstream_websocket_refused_total", "Requests answered with an error", ["code"])
+WEBSOCKET_RESUMES = Counter("marketstream_websocket_resumes_total", "Connections resumed, or not", ["outcome"])
+WEBSOCKET_DELIVERY_SECONDS = Histogram(
+    "marketstream_websocket_delivery_seconds",
+    "From the socket a trade was received on until the last client of its update has been written to",
+    ["channel"],
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+
 UP = Gauge("marketstream_up", "1 while the process runs", ["process"], multiprocess_mode="livesum")

@@ -1,1 +1,1 @@
-"""Stage 5, readers only: REST and the screens, both through `MarketData`."""
+"""Stage 5, readers only: REST, the WebSocket and the screens, all through `MarketData`."""

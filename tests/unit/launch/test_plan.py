@@ -45,6 +45,7 @@ def test_the_whole_platform_is_there_and_can_be_ordered(settings: Settings) -> N
         "timescale-writer",
         "influx-writer",
         "api",
+        "websocket",
         "dashboard",
         "metrics",
     }

@@ -1,0 +1,1 @@
+"""The WebSocket service: snapshot on subscribe, then every update, numbered, within bounds."""
