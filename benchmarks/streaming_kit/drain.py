@@ -70,9 +70,9 @@ def drain(engine: Engine, settings: Settings, broker: psutil.Process, ticks: int
     with running(engine, log) as process, Tree(process.trees) as tree, Tree([broker]) as brokers:
         comparison, ended = wait(process, output, ticks, expected)
         wait_for_report(process)
-    if not any("began" in each for each in process.said):
-        raise RuntimeError(f"{engine.name} took no trade; its log: {log.read_text()[-2_000:]}")
     batches, began = process.batches, process.began
+    if began is None:
+        raise RuntimeError(f"{engine.name} took no trade; its log: {log.read_text()[-2_000:]}")
     if batches:
         ended = max(ended, batches[-1]["began"] + batches[-1]["durations_ms"]["triggerExecution"] / 1_000)
     output.close()
@@ -94,7 +94,7 @@ def drain(engine: Engine, settings: Settings, broker: psutil.Process, ticks: int
 def wait_for_report(process: Running) -> None:
     """Returns when it has told when it began: the platform's job does when its first batch has been committed."""
     deadline = time.time() + _REPORT_SECONDS
-    while not (process.ended or any("began" in each for each in process.said)) and time.time() < deadline:
+    while process.began is None and not process.ended and time.time() < deadline:
         time.sleep(_LOOK_SECONDS)
 
 

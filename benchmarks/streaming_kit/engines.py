@@ -74,9 +74,9 @@ class Running:
         return [each for each in self.said if "batch" in each]
 
     @property
-    def began(self) -> float:
-        """When the first trade was taken."""
-        return min(each["began"] for each in self.said if "began" in each)
+    def began(self) -> float | None:
+        """When the first trade was taken; None where that has not been told."""
+        return min((each["began"] for each in self.said if "began" in each), default=None)
 
     def _listen(self, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None  # noqa: S101  # it is a pipe

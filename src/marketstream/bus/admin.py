@@ -5,16 +5,15 @@ from collections.abc import Sequence
 
 from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec  # re-exported by .admin, but not to type checkers
 from confluent_kafka.cimpl import NewTopic  # re-exported by .admin, but not to type checkers
 
+from marketstream.bus.offsets import LATEST
 from marketstream.contracts.topics import RETENTION_MS
 from marketstream.domain.errors import BusError
 
 _ALREADY_EXISTS = "TOPIC_ALREADY_EXISTS"
 _LEADER_SECONDS = 10.0
 _RETRY_SECONDS = 0.05
-_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # confluent-kafka leaves it untyped
 
 
 def ensure_topics(bootstrap_servers: str, topics: tuple[str, ...], partitions: int) -> list[str]:
@@ -49,9 +48,10 @@ def _wait_for_leaders(bootstrap_servers: str, places: list[TopicPartition]) -> N
     deadline = time.monotonic() + _LEADER_SECONDS
     while places:
         admin, waiting = AdminClient({"bootstrap.servers": bootstrap_servers}), []  # a used one remembers who led none
-        for place, answer in admin.list_offsets(dict.fromkeys(places, _LATEST)).items():
+        asked = admin.list_offsets(dict.fromkeys(places, LATEST), request_timeout=_LEADER_SECONDS)
+        for place, answer in asked.items():
             try:
-                answer.result(timeout=_LEADER_SECONDS)
+                answer.result()
             except KafkaException:  # many codes say the same: no leader, not a leader, another leader's epoch
                 if time.monotonic() > deadline:
                     raise

@@ -10,9 +10,9 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec  # re-exported by .admin, but not to type checkers
 
 from marketstream.bus.consumer import plain_message
+from marketstream.bus.offsets import LATEST
 from marketstream.domain.errors import BusError
 from marketstream.ports import Message, Positions
 
@@ -20,7 +20,6 @@ _REQUEST_SECONDS = 10.0
 _RETRY_SECONDS = 0.1
 # A topic has only just been made, or its leader has changed.
 _PASSING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.UNKNOWN_TOPIC_OR_PART)
-_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # confluent-kafka leaves it untyped
 
 
 class Ends:
@@ -143,7 +142,7 @@ class AssignedReader:
         if self._asked is not None and self._asked.failed:
             # A client may keep the leaders of before a restart for minutes, and be refused as long; a new one asks.
             self._admin = AdminClient(self._admin_config)
-        wanted = {TopicPartition(each.topic, each.partition): _LATEST for each in self._partitions}
+        wanted = {TopicPartition(each.topic, each.partition): LATEST for each in self._partitions}
         self._asked = Ends(self._admin.list_offsets(wanted, request_timeout=_REQUEST_SECONDS), time.monotonic())
         return self._asked
 

@@ -9,17 +9,12 @@ from typing import Any, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec  # re-exported by .admin, but not to type checkers
 
+from marketstream.bus.offsets import EARLIEST, LATEST, NEWEST, OffsetSpec
 from marketstream.domain.errors import BusError
 
 T = TypeVar("T")
 Position = tuple[str, int]  # (topic, partition)
-
-# confluent-kafka leaves these factories untyped.
-_EARLIEST: OffsetSpec = OffsetSpec.earliest()  # type: ignore[no-untyped-call]  # see above
-_LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]  # see above
-_NEWEST: OffsetSpec = OffsetSpec.max_timestamp()  # type: ignore[no-untyped-call]  # see above
 
 
 class KafkaInspector:
@@ -57,7 +52,7 @@ class KafkaInspector:
         Raises:
             BusError: The broker is away.
         """
-        return self._asked(lambda admin: self._offsets(admin, self._partitions(admin, topics), _LATEST))
+        return self._asked(lambda admin: self._offsets(admin, self._partitions(admin, topics), LATEST))
 
     def starts(self, topics: Collection[str]) -> dict[Position, int]:
         """The offset of the oldest message that each of the topics' partitions still has; nothing of an absent topic.
@@ -65,7 +60,7 @@ class KafkaInspector:
         Raises:
             BusError: The broker is away.
         """
-        return self._asked(lambda admin: self._offsets(admin, self._partitions(admin, topics), _EARLIEST))
+        return self._asked(lambda admin: self._offsets(admin, self._partitions(admin, topics), EARLIEST))
 
     def _asked(self, question: Callable[[AdminClient], T]) -> T:
         try:
@@ -80,8 +75,8 @@ class KafkaInspector:
         groups = [group.group_id for group in self._result(admin.list_consumer_groups()).valid]
         positions = {group: self._assigned(admin, group) | self._committed(admin, group) for group in groups}
         everywhere = {position for known in positions.values() for position in known}
-        starts = self._offsets(admin, everywhere, _EARLIEST)
-        ends = self._offsets(admin, everywhere, _LATEST)
+        starts = self._offsets(admin, everywhere, EARLIEST)
+        ends = self._offsets(admin, everywhere, LATEST)
         return {
             group: sum(ends[position] - max(starts[position], next_offset) for position, next_offset in known.items())
             for group, known in positions.items()
@@ -101,7 +96,7 @@ class KafkaInspector:
         return {(part.topic, part.partition): part.offset for part in answer.topic_partitions}
 
     def _newest_message_ms(self, admin: AdminClient, topic: str) -> int | None:
-        wanted = {TopicPartition(*position): _NEWEST for position in self._partitions(admin, [topic])}
+        wanted = {TopicPartition(*position): NEWEST for position in self._partitions(admin, [topic])}
         if not wanted:
             return None
         answers = [self._result(answer) for answer in admin.list_offsets(wanted).values()]

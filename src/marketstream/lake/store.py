@@ -31,13 +31,12 @@ TEMPORARY = ".tmp"
 ROW_GROUP = 100_000
 _STRIPES = 1_024
 _MODE = 0o644  # a temporary file is its owner's alone; one of the lake is for readers
-# Where an object takes the other's place when it is complete. Azure's and HDFS's begin with taking the old one away.
-_ONE_REQUEST = (
-    "allow_delayed_open=true"  # for a small object, instead of an upload in parts that a kill leaves unfinished
-)
+# For a small object, instead of an upload in parts that a kill leaves unfinished.
+_ONE_REQUEST = "allow_delayed_open=true"
 _NO_KEYS = (
     "logs and checkpoints tell it, so keys go into AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, not in front of @"
 )
+# Where an object takes the other's place when it is complete. Azure's and HDFS's begin with taking the old one away.
 _SCHEMES = {"file": "file", "s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
 
 

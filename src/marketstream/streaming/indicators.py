@@ -100,8 +100,7 @@ class IndicatorProcessor(StatefulProcessor):
         if bars:
             live, told = self._told(symbol, Interval.parse(interval), bars)
             self._keep(live)
-            if live.recalls is not None:
-                self._ask_again(timerValues)
+            self._ask_again(live, timerValues)
             yield from _rows(symbol, told, live.stale, undecodable)
         elif undecodable:
             yield from _rows(symbol, [], 0, undecodable)
@@ -118,10 +117,9 @@ class IndicatorProcessor(StatefulProcessor):
         if live is None or live.recalls is None:
             return
         told = self._recalled(live, symbol, Interval.parse(interval))
-        if live.recalls is None:
+        if live.recalls is None or live.stale:  # else nothing has changed
             self._keep(live)
-        else:
-            self._ask_again(timerValues)
+        self._ask_again(live, timerValues)
         yield from _rows(symbol, told, live.stale, 0)
 
     def close(self) -> None:
@@ -131,8 +129,10 @@ class IndicatorProcessor(StatefulProcessor):
         state = live.state()
         self._state.update((state.closed, state.pack()))
 
-    def _ask_again(self, timer_values: Any) -> None:
-        """Sets a timer, to a round number: so a key has one, or two, however many bars come."""
+    def _ask_again(self, live: LiveIndicators, timer_values: Any) -> None:
+        """Sets a timer where something is due, to a round number: so a key has one, or two, however many bars come."""
+        if live.recalls is None:
+            return
         passed = timer_values.getCurrentProcessingTimeInMs() // _RECALL_AGAIN_MS
         self._handle.registerTimer((passed + 2) * _RECALL_AGAIN_MS)
 

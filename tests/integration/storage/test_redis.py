@@ -1,7 +1,7 @@
 """What only Redis has: lifetimes, the list's length and order, and applied offsets that know their topic."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 
 import orjson
@@ -12,14 +12,13 @@ from marketstream.domain.conditions import RULES
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.ports import Message
-from marketstream.settings import RedisSettings, Settings
+from marketstream.settings import RedisSettings
 from marketstream.storage.redis.reader import RedisReader
 from marketstream.storage.redis.writer import RedisWriter
 from stores import (
     MINUTE_US,
     TOPICS,
     Log,
-    empty_redis,
     make_bar,
     make_indicators,
     make_provider_bar,
@@ -32,24 +31,6 @@ from stores import (
 pytestmark = pytest.mark.servers
 
 START_US = 1_381_152_600_000_000
-
-
-@pytest.fixture
-def cache(server_settings: Callable[..., Settings]) -> RedisSettings:
-    return empty_redis(server_settings("redis").redis)
-
-
-@pytest.fixture
-def writer(cache: RedisSettings) -> Iterator[RedisWriter]:
-    with closing(RedisWriter(cache, TOPICS, topic_ids)) as opened:
-        opened.setup()
-        yield opened
-
-
-@pytest.fixture
-def reader(cache: RedisSettings) -> Iterator[RedisReader]:
-    with closing(RedisReader(cache)) as opened:
-        yield opened
 
 
 def newest_ticks(reader: RedisReader, limit: int = 2_000) -> list[Tick]:

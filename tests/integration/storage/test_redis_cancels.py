@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from itertools import permutations
@@ -12,32 +12,14 @@ import pytest
 from marketstream.domain.conditions import CONSOLIDATED, RULES
 from marketstream.domain.market import Cancel, Tick
 from marketstream.ports import Message
-from marketstream.settings import RedisSettings, Settings
+from marketstream.settings import RedisSettings
 from marketstream.storage.redis.reader import RedisReader
 from marketstream.storage.redis.writer import RedisWriter
-from stores import TOPICS, Log, empty_redis, make_bar, make_cancel, make_tick, redis_client, shuffled_runs, topic_ids
+from stores import TOPICS, Log, make_bar, make_cancel, make_tick, redis_client, shuffled_runs, topic_ids
 
 pytestmark = pytest.mark.servers
 
 START_US = 1_700_000_040_000_000
-
-
-@pytest.fixture
-def cache(server_settings: Callable[..., Settings]) -> RedisSettings:
-    return empty_redis(server_settings("redis").redis)
-
-
-@pytest.fixture
-def writer(cache: RedisSettings) -> Iterator[RedisWriter]:
-    with closing(RedisWriter(cache, TOPICS, topic_ids)) as opened:
-        opened.setup()
-        yield opened
-
-
-@pytest.fixture
-def reader(cache: RedisSettings) -> Iterator[RedisReader]:
-    with closing(RedisReader(cache)) as opened:
-        yield opened
 
 
 def trade(number: int, **changes: object) -> Tick:

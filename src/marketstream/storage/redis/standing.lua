@@ -39,7 +39,7 @@ end
 local function judges(codes)
   local held_back = cjson.decode(codes)
 
-  -- Whether a trade's conditions let it update the last price; The codes that don't are by provider.
+  -- Whether a trade's conditions let it update the last price.
   local function updates_last(tick)
     if string.find(tick, '"conditions":[]', 1, true) then
       return true
