@@ -89,6 +89,31 @@ class StoreUnavailableError(StoreError):
     """A store is away or restarting; the same request may succeed later."""
 
 
+class Denial(StrEnum):
+    """Why somebody may not; the value is what metrics and the audit log carry."""
+
+    MISSING = "missing"  # nothing was brought
+    INVALID = "invalid"  # no such key, or a token that is not ours
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+    ROLE = "role"  # known, and the role is too low
+    SCOPE = "scope"  # known, and the key is for something else
+    UNCHECKED = "unchecked"  # what would tell (the database, the key set) is away: try again later
+
+
+class AccessDeniedError(MarketstreamError):
+    """Somebody may not do what they asked for.
+
+    Args:
+        message: What is wrong and what to do; holds nothing of the credential.
+        denial: Why.
+    """
+
+    def __init__(self, message: str, denial: Denial) -> None:
+        super().__init__(message)
+        self.denial = denial
+
+
 class StreamingError(MarketstreamError):
     """The Spark query can't start or can't go on."""
 

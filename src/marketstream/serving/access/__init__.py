@@ -1,0 +1,1 @@
+"""Who may: API keys, tokens, roles, limits, and the middleware that asks."""
