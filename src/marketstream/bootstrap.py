@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from marketstream.settings import PostgresSettings, Settings
 
 if TYPE_CHECKING:
+    from marketstream.contracts.access import AuditTrail, KeyKeeper
     from marketstream.contracts.dead_letters import DeadLetterDesk
     from marketstream.ports import Clock, KnownTrades, MarketReader, Provider
     from marketstream.producers.backfill.request import BackfillRequest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from marketstream.producers.memory import TradeMemory
     from marketstream.producers.past_trades import PastTrades
     from marketstream.producers.whole_bars import WholeBars
+    from marketstream.serving.access.access import Access, Part
     from marketstream.serving.feed_data import FeedData
     from marketstream.serving.market_data import MarketData
     from marketstream.streaming.checkpoint_desk import CheckpointDesk
@@ -243,19 +245,43 @@ def check_backfill(settings: Settings, request: "BackfillRequest", *, mixed: boo
         check_whole(request, reader, build_whole_bars(settings))
 
 
+def build_access(settings: Settings, part: "Part") -> "Access":
+    """Who may use a process that serves. Nothing connects before somebody comes."""
+    from marketstream.clock import SystemClock
+    from marketstream.serving.access.build import build_access as build
+    from marketstream.storage.timescale.access import TimescaleAccess
+
+    stored = TimescaleAccess(settings.postgres)
+    return build(part, settings.access, stored, stored, SystemClock())
+
+
+def build_key_keeper(settings: Settings) -> "KeyKeeper":
+    """What changes API keys, as the tables' owner. Nothing connects before the first call."""
+    from marketstream.storage.timescale.access import TimescaleKeyKeeper
+
+    return TimescaleKeyKeeper(settings.postgres)
+
+
+def build_audit_trail(settings: Settings) -> "AuditTrail":
+    """Who changed what. Nothing connects before the first question."""
+    from marketstream.storage.timescale.access import TimescaleAccess
+
+    return TimescaleAccess(settings.postgres)
+
+
 def run_api(settings: Settings) -> None:
     """REST."""
     from marketstream.serving.api.main import run
 
     desk = build_dead_letter_desk(settings, read_seconds=5.0)
-    run(settings, build_market_data(settings), build_feed_data(settings), desk)
+    run(settings, build_access(settings, "rest"), build_market_data(settings), build_feed_data(settings), desk)
 
 
 def run_dashboard(settings: Settings) -> None:
     """Dash."""
     from marketstream.serving.dashboard.main import run
 
-    run(settings, build_market_data(settings))
+    run(settings, build_access(settings, "dashboard"), build_market_data(settings))
 
 
 def run_replay(settings: Settings) -> None:
@@ -283,7 +309,7 @@ def observed(process: str, settings: Settings) -> Iterator[None]:
 
     metrics.UP.labels(process).set(1)
     if settings.serving.metrics_per_process and process != "metrics":
-        with serving(settings.serving.host, settings.serving.metrics_port):
+        with serving(settings.serving.metrics_host, settings.serving.metrics_port):
             yield
     else:
         yield

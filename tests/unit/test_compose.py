@@ -121,7 +121,7 @@ def test_images_are_pinned(name: str) -> None:
 
 
 def test_no_password_is_written_down() -> None:
-    secret = re.compile(r"(PASSWORD|TOKEN|API_KEY)$")
+    secret = re.compile(r"(PASSWORD|TOKEN|API_KEY|PEPPER)$")
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
             if secret.search(variable):
@@ -132,12 +132,12 @@ def test_no_password_is_written_down() -> None:
 
 def test_every_process_has_only_the_passwords_it_needs() -> None:
     needed = {
-        "migrate": {"POSTGRES__OWNER_PASSWORD"},
+        "migrate": {"POSTGRES__OWNER_PASSWORD", "ACCESS__PEPPER"},
         "redis-writer": {"REDIS__PASSWORD"},
         "timescale-writer": {"POSTGRES__WRITER_PASSWORD"},
         "influx-writer": {"INFLUX__TOKEN"},
-        "api": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
-        "dashboard": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
+        "api": {"POSTGRES__READER_PASSWORD", "POSTGRES__ACCESS_PASSWORD", "REDIS__PASSWORD", "ACCESS__PEPPER"},
+        "dashboard": {"POSTGRES__READER_PASSWORD", "POSTGRES__ACCESS_PASSWORD", "REDIS__PASSWORD", "ACCESS__PEPPER"},
         "producer": {"POLYGON__API_KEY", "BINANCE__API_KEY"},
         "corrector": {"POSTGRES__READER_PASSWORD"},
         "indicators": {"POSTGRES__READER_PASSWORD"},
@@ -146,7 +146,7 @@ def test_every_process_has_only_the_passwords_it_needs() -> None:
         held = {
             variable.removeprefix("MARKETSTREAM_")
             for variable in SERVICES[name]["environment"]
-            if re.search(r"(PASSWORD|TOKEN|API_KEY)$", variable)
+            if re.search(r"(PASSWORD|TOKEN|API_KEY|PEPPER)$", variable)
         }
         assert held == needed.get(name, set()), name
 

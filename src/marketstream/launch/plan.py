@@ -156,7 +156,9 @@ def _spark_job(name: str, port: int, *, after: tuple[str, ...]) -> Service:
 
 def _screens(settings: Settings) -> list[Service]:
     serving = settings.serving
-    host = _reachable(serving.host)
+    host, metrics_host = _reachable(serving.host), _reachable(serving.metrics_host)
+    scheme = "https" if serving.tls_certificate else "http"
+    origins = {"api": f"{scheme}://{host}", "dashboard": f"{scheme}://{host}", "metrics": f"http://{metrics_host}"}
     ports = {"api": serving.api_port, "dashboard": serving.dashboard_port, "metrics": serving.metrics_port}
     checks = {"api": "/health/live", "dashboard": "/health/live", "metrics": "/metrics"}
     pages = {"api": "/docs", "dashboard": "", "metrics": "/metrics"}
@@ -167,9 +169,9 @@ def _screens(settings: Settings) -> list[Service]:
             kind=Kind.PROCESS,
             command=_command("run", name),
             after=needs[name],
-            fault=partial(_http_fault, f"http://{host}:{port}{checks[name]}"),
+            fault=partial(_http_fault, f"{origins[name]}:{port}{checks[name]}"),
             ports=(port,),
-            address=f"http://{host}:{port}{pages[name]}",
+            address=f"{origins[name]}:{port}{pages[name]}",
         )
         for name, port in ports.items()
     ]
@@ -210,7 +212,8 @@ def _reachable(host: str) -> str:
 
 def _http_fault(url: str) -> str | None:
     try:
-        answer = httpx.get(url, timeout=SHORT_SECONDS, follow_redirects=False)
+        # Whether our own process answers is the question: its certificate need not be known here, nor name loopback.
+        answer = httpx.get(url, timeout=SHORT_SECONDS, follow_redirects=False, verify=not url.startswith("https:"))
     except httpx.HTTPError as error:
         return f"{url}: {error}"
     return None if answer.is_success else f"{url}: status {answer.status_code}"

@@ -1,6 +1,5 @@
 """What every HTTP process shares: request ids, timing, metrics, security headers, compression, and how it is served."""
 
-import ipaddress
 import re
 import time
 import uuid
@@ -13,10 +12,13 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from marketstream.domain.errors import ConfigurationError
 from marketstream.observability.logs import get_logger
 from marketstream.observability.metrics import REQUEST_SECONDS, REQUESTS
-from marketstream.settings import ServingSettings
+from marketstream.serving.access.access import is_loopback
+from marketstream.serving.access.build import check_host
+from marketstream.settings import AccessSettings, ServingSettings
+
+__all__ = ["Envelope", "check_host", "enveloped", "serve"]
 
 REQUEST_ID = "X-Request-ID"
 _SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -25,6 +27,8 @@ _COMMON_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
 _log = get_logger("http")
@@ -62,6 +66,8 @@ class Envelope:
                 headers = MutableHeaders(scope=message)
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
+                if scope["scheme"] == "https":
+                    headers.setdefault("Strict-Transport-Security", "max-age=31536000")
                 headers[REQUEST_ID] = request_id
                 headers["Server-Timing"] = f"app;dur={(time.perf_counter() - started) * 1_000:.2f}"
             await send(message)
@@ -83,34 +89,23 @@ def enveloped(app: Starlette, content_security_policy: str) -> ASGIApp:
     return Envelope(app, content_security_policy)
 
 
-def check_host(settings: ServingSettings) -> None:
-    """Refuses to serve strangers as long as nothing authenticates them.
-
-    Raises:
-        ConfigurationError: The host is not loopback.
-    """
-    if settings.allow_remote or settings.host == "localhost":
-        return
-    try:
-        loopback = ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ConfigurationError(
-            f"MARKETSTREAM_SERVING__HOST={settings.host} would open the data to the network, and there is no "
-            "authentication yet: use 127.0.0.1 behind a proxy of your own. Only inside a container whose ports are "
-            "published on loopback, set MARKETSTREAM_SERVING__ALLOW_REMOTE=true"
-        )
-
-
-def serve(app: ASGIApp, settings: ServingSettings, port: int) -> None:
+def serve(app: ASGIApp, settings: ServingSettings, port: int, access: AccessSettings | None = None) -> None:
     """Serves until SIGTERM or SIGINT, then finishes open requests for up to 5 seconds.
 
+    Args:
+        app: What is served.
+        settings: Where, and with which certificate.
+        port: At which port.
+        access: Who may; None where nothing asks.
+
     Raises:
-        ConfigurationError: The host is not loopback.
+        ConfigurationError: The host is not loopback, and nothing asks who is there.
     """
-    check_host(settings)
-    _log.info("serving", url=f"http://{settings.host}:{port}")
+    check_host(settings, access)
+    scheme = "https" if settings.tls_certificate else "http"
+    if scheme == "http" and not is_loopback(settings.host):
+        _log.warning("credentials cross the network in clear: set a certificate, or put a proxy with one in front")
+    _log.info("serving", url=f"{scheme}://{settings.host}:{port}")
     uvicorn.run(
         app,
         host=settings.host,
@@ -120,6 +115,9 @@ def serve(app: ASGIApp, settings: ServingSettings, port: int) -> None:
         log_config=None,  # our own is configured
         access_log=False,  # the envelope counts requests, and failures are logged
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=5,
     )
 

@@ -7,9 +7,12 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.types import ASGIApp
 
 from marketstream.contracts.dead_letters import DeadLetterDesk
+from marketstream.serving.access.access import Access
+from marketstream.serving.access.middleware import guard
 from marketstream.serving.api.dead_letters import dead_letter_router
 from marketstream.serving.api.docs_page import render
 from marketstream.serving.api.feeds import feed_router
+from marketstream.serving.api.permissions import RULES
 from marketstream.serving.api.problems import ProblemBody, install
 from marketstream.serving.api.routes import market_router
 from marketstream.serving.feed_data import FeedData
@@ -29,9 +32,14 @@ Times are integer microseconds UTC (`…_us`), prices and sizes are exact double
 
 
 def create_app(
-    market_data: MarketData, feed_data: FeedData | None = None, dead_letters: DeadLetterDesk | None = None
+    market_data: MarketData,
+    feed_data: FeedData | None = None,
+    dead_letters: DeadLetterDesk | None = None,
+    access: Access | None = None,
 ) -> ASGIApp:
     """The REST application over one `MarketData`, with the feeds and the dead letters where there is a source for them.
+
+    Without `access` nobody is asked who they are: for tests of what is answered, never for a process that serves.
 
     The usual documentation pages load their scripts from a CDN; `/docs` here is plain HTML and works offline.
     """
@@ -51,6 +59,8 @@ def create_app(
     app.include_router(health_router(market_data))
     _add_docs(app)
     _add_problem_schema(app)
+    if access is not None:
+        guard(app, access, RULES)
     return enveloped(app, _CONTENT_SECURITY_POLICY)
 
 

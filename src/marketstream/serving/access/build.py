@@ -1,0 +1,57 @@
+"""Builds the access of a serving process from the settings and the stores that it is handed."""
+
+from marketstream.contracts.access import AuditTrail, KeyReader
+from marketstream.domain.errors import ConfigurationError
+from marketstream.ports import Clock
+from marketstream.serving.access.access import Access, Part, is_loopback
+from marketstream.serving.access.audit import AuditDesk
+from marketstream.serving.access.gates import KeyGate, LockedGate
+from marketstream.serving.access.key_ring import KeyRing, RingLimits
+from marketstream.serving.access.limits import Policy
+from marketstream.serving.access.principal import OpenGate
+from marketstream.serving.access.sessions import Sessions
+from marketstream.serving.access.tokens import TokenGate
+from marketstream.settings import AccessSettings, ServingSettings
+
+
+def build_access(part: Part, settings: AccessSettings, keys: KeyReader, trail: AuditTrail, clock: Clock) -> Access:
+    """The access of one process; nothing connects before somebody comes.
+
+    Args:
+        part: Which part of the platform the process is.
+        settings: Who may.
+        keys: Where API keys are.
+        trail: Where changes are recorded.
+        clock: For the end of keys and sessions.
+    """
+    limits = (
+        Policy("requests", settings.burst, settings.burst / settings.requests_per_second),
+        Policy("failures", settings.failures, settings.failure_seconds),
+    )
+    audit = AuditDesk(trail, clock)
+    if not settings.required:
+        return Access(part, OpenGate(), audit, limits)
+    pepper = settings.pepper.get_secret_value()
+    ring = KeyRing(keys, clock, RingLimits(settings.cache_seconds, settings.outage_seconds))
+    key_gate = KeyGate(ring, pepper, clock) if pepper else None
+    token_gate = TokenGate(settings) if settings.jwt != "off" else None
+    sessions = Sessions(pepper, settings.session_hours, key_gate, clock) if part == "dashboard" else None
+    return Access(part, LockedGate(key_gate, token_gate), audit, limits, sessions)
+
+
+def check_host(serving: ServingSettings, access: AccessSettings | None = None) -> None:
+    """Refuses to serve strangers where nothing asks who they are.
+
+    Args:
+        serving: Where the process would listen.
+        access: Who may; None where nothing asks.
+
+    Raises:
+        ConfigurationError: The host is not loopback.
+    """
+    if is_loopback(serving.host) or serving.allow_remote or (access is not None and access.required):
+        return
+    raise ConfigurationError(
+        f"MARKETSTREAM_SERVING__HOST={serving.host} would open the data to the network, and nothing asks who is there: "
+        "set MARKETSTREAM_ACCESS__REQUIRED=true and make a key with `marketstream keys create`, or use 127.0.0.1"
+    )
