@@ -47,6 +47,7 @@ def superuser(postgres_settings: Settings) -> Iterator[dict[str, str]]:
         "OWNER_PASSWORD": "o'w\"n $er",
         "WRITER_PASSWORD": "writer",
         "READER_PASSWORD": "reader",
+        "ACCESS_PASSWORD": "access",
     }
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(DATABASE)))
@@ -60,7 +61,7 @@ def superuser(postgres_settings: Settings) -> Iterator[dict[str, str]]:
 
 def _passwords(settings: Settings) -> list[str]:
     options = settings.postgres
-    held = (options.owner_password, options.writer_password, options.reader_password)
+    held = (options.owner_password, options.writer_password, options.reader_password, options.access_password)
     return [password.get_secret_value() for password in held]
 
 

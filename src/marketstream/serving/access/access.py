@@ -147,6 +147,12 @@ class Access:
         """Counts one request of whoever nobody asks who they are."""
         return self.spend(address_name(address))
 
+    def close(self) -> None:
+        """Stores what is remembered of keys, and ends the threads."""
+        if isinstance(self._gate, LockedGate) and self._gate.keys is not None:
+            self._gate.keys.close()
+        self._checks.shutdown(wait=False, cancel_futures=True)
+
     async def _principal(self, gate: LockedGate, credential: str | None) -> Principal:
         known = gate.recall(credential)
         if known is not None:

@@ -71,6 +71,10 @@ class KeyGate:
             raise AccessDeniedError("the API key of this session is gone", Denial.REVOKED)
         return self._alive(key)
 
+    def close(self) -> None:
+        """Stores what is remembered of keys, and ends their thread."""
+        self._ring.close()
+
     def _check(self, credential: str, key: ApiKey) -> Principal:
         if not hmac.compare_digest(digest_of(credential, self._pepper), key.digest):
             raise AccessDeniedError("there is no such API key", Denial.INVALID)

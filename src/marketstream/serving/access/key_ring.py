@@ -14,7 +14,7 @@ from marketstream.domain.errors import MarketstreamError
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Clock
 
-_ASK_AGAIN_SECONDS = 1.0  # between readings that keys nobody knows ask for
+_ASK_AGAIN_SECONDS = 0.2  # between readings that keys nobody knows ask for
 _NOTE_SECONDS = 60.0
 
 _log = get_logger("access")
@@ -61,7 +61,7 @@ class KeyRing:
         self._used_us: dict[str, int] = {}
         self._noted_at = monotonic()
         self._state = threading.Condition()
-        self._rounds = 0
+        self._begun = self._done = 0  # readings
         self._asked = False
         self._thread: threading.Thread | None = None
         self._closed = False
@@ -77,16 +77,13 @@ class KeyRing:
         return self._keys.get(key_id)
 
     def find_anew(self, key_id: str) -> ApiKey | None:
-        """The key, after another reading if the last is older than a second; waits for it some seconds at most."""
+        """The key, after a reading that began after the question; waits for it some seconds at most."""
         self._start()
         with self._state:
-            young = self._read_at is not None and self._monotonic() - self._read_at < _ASK_AGAIN_SECONDS
-            if not young:
-                rounds, self._asked = self._rounds, True
-                self._state.notify_all()
-                self._state.wait_for(
-                    lambda: self._rounds > rounds or self._closed, timeout=self._limits.patience_seconds
-                )
+            wanted = self._begun + 1
+            self._asked = True
+            self._state.notify_all()
+            self._state.wait_for(lambda: self._done >= wanted or self._closed, self._limits.patience_seconds)
         return self._keys.get(key_id)
 
     def note_use(self, key_id: str) -> None:
@@ -131,13 +128,15 @@ class KeyRing:
     def _run(self) -> None:
         while True:
             began = self._monotonic()
+            with self._state:
+                self._begun += 1
+                self._asked = False
             self.read()
             with self._state:
-                self._rounds += 1
+                self._done = self._begun
                 self._state.notify_all()
                 if self._closed:
                     return
-                self._asked = False
                 self._state.wait_for(lambda: self._closed, timeout=_ASK_AGAIN_SECONDS)
                 rest = self._limits.cache_seconds - (self._monotonic() - began)
                 self._state.wait_for(lambda: self._closed or self._asked, timeout=max(rest, 0.0))

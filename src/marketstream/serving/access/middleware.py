@@ -39,8 +39,9 @@ def guard(app: Starlette, access: Access, rules: Rules) -> None:
 class Guard:
     """ASGI middleware: no rule, no route; and past it only those with the rule's role.
 
-    Puts the `Principal` into `scope["state"]["principal"]` (None where nobody was asked), tells whoever asks what is left
-    to them, and records changes in the audit log before their answer is sent.
+    Puts the `Principal` into `scope["state"]["principal"]` (None where nobody was asked), tells what is left of the
+    principal's rate, and records changes in the audit log before their answer is sent; a route adds to the record by
+    putting a mapping into `scope["state"]["audit"]`.
 
     Args:
         app: What is guarded.
@@ -68,7 +69,7 @@ class Guard:
             self._require(entry.principal, rule)
         except REFUSALS as error:
             await self._tell_refused(scope, rule, error)
-            await _refuse(refusal(scope, error, rule and rule.role), scope, receive, send)
+            await _refuse(refusal(scope, error, rule.role if rule else None), scope, receive, send)
             return
         await self._pass(scope, receive, partial(_dressed, send, scope, entry.allowance), rule)
 

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from starlette.routing import BaseRoute, Mount, compile_path
+from fastapi.routing import iter_route_contexts
+from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 
 from marketstream.domain.errors import ConfigurationError
 from marketstream.serving.access.principal import Role
@@ -39,7 +40,7 @@ class Rules:
 
     def __init__(self, table: Mapping[str, Role | None]) -> None:
         self._patterns = []
-        self._table = dict(table)
+        self.table: Mapping[str, Role | None] = dict(table)
         for entry, role in table.items():
             method, _, path = entry.partition(" ")
             if not method.isupper() or not path.startswith("/"):
@@ -58,8 +59,19 @@ class Rules:
         Raises:
             ConfigurationError: There is one.
         """
-        if missing := sorted(set(_entries(routes)) - self._table.keys()):
+        if missing := sorted(set(self.entries(routes)) - self.table.keys()):
             raise ConfigurationError(f"no role is set for {', '.join(missing)}: add them to the table of rules")
+
+    @staticmethod
+    def entries(routes: Iterable[BaseRoute]) -> Iterator[str]:
+        """Every route as the table has it; `MOUNT` for an application of its own, whose routes nothing here knows."""
+        for route in iter_route_contexts(list(routes)):
+            methods = route.methods
+            if methods is None:
+                kind = "WS" if isinstance(route.original_route, WebSocketRoute) else "MOUNT"
+                yield f"{kind} {route.path}"
+            else:
+                yield from (f"{method} {route.path}" for method in methods - {"HEAD", "OPTIONS"})
 
     def _match(self, path: str) -> Mapping[str, Rule]:
         found: dict[str, Rule] = {}
@@ -67,17 +79,3 @@ class Rules:
             if pattern.match(path):
                 found.setdefault(method, rule)
         return found
-
-
-def _entries(routes: Iterable[BaseRoute], prefix: str = "") -> Iterator[str]:
-    for route in routes:
-        path = prefix + getattr(route, "path", "")
-        inner = getattr(route, "routes", None)
-        if inner is not None:
-            yield from _entries(inner, path if isinstance(route, Mount) else prefix)
-            continue
-        methods = getattr(route, "methods", None)
-        if methods is None and "WebSocket" not in type(route).__name__:
-            yield f"MOUNT {path}"  # an application of its own: nothing here knows its routes
-            continue
-        yield from (f"{method} {path}" for method in (methods or {"WS"}) - {"HEAD", "OPTIONS"})

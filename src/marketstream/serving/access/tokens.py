@@ -15,6 +15,7 @@ from marketstream.settings import AccessSettings
 MAX_CHARACTERS = 8_192
 _SCOPE = "marketstream:"  # of the claim `scope`, what is meant for us
 _MAX_NAME = 100
+_MOST_SECONDS = 10**11  # in the year 5138
 
 
 class TokenGate:
@@ -75,6 +76,8 @@ class TokenGate:
 
     def _principal(self, credential: str, key: Any) -> Principal:
         claims = self._claims(credential, key)
+        if not 0 < int(claims["exp"]) < _MOST_SECONDS:
+            raise AccessDeniedError("the token's exp is no time", Denial.INVALID)
         return Principal(
             name=f"jwt:{_plain(claims['sub'])}",
             role=self._role(claims),

@@ -1,5 +1,7 @@
 """The `api` process: REST over uvicorn."""
 
+from contextlib import closing
+
 from marketstream.contracts.dead_letters import DeadLetterDesk
 from marketstream.serving.access.access import Access
 from marketstream.serving.api.app import create_app
@@ -19,4 +21,5 @@ def run(
     """
     check_host(settings.serving, settings.access)
     app = create_app(market_data, feed_data, dead_letters, access)
-    serve(app, settings.serving, settings.serving.api_port, settings.access)
+    with closing(access):
+        serve(app, settings.serving, settings.serving.api_port, settings.access)

@@ -1,5 +1,7 @@
 """The `dashboard` process: Dash over uvicorn."""
 
+from contextlib import closing
+
 from marketstream.serving.access.access import Access
 from marketstream.serving.dashboard.app import create_app
 from marketstream.serving.http import check_host, serve
@@ -15,4 +17,5 @@ def run(settings: Settings, access: Access, market_data: MarketData) -> None:
     """
     check_host(settings.serving, settings.access)
     app = create_app(market_data, settings, access)
-    serve(app, settings.serving, settings.serving.dashboard_port, settings.access)
+    with closing(access):
+        serve(app, settings.serving, settings.serving.dashboard_port, settings.access)
