@@ -21,7 +21,7 @@ from marketstream.settings import Settings
 pytestmark = pytest.mark.servers
 
 DOCKER = Path(__file__).parents[3] / "infra" / "docker"
-ROLES = ("marketstream_owner", "marketstream_writer", "marketstream_reader")
+ROLES = ("marketstream_owner", "marketstream_writer", "marketstream_reader", "marketstream_access")
 DATABASE = "container_start"
 
 
@@ -65,7 +65,7 @@ def _passwords(settings: Settings) -> list[str]:
     return [password.get_secret_value() for password in held]
 
 
-def test_the_database_starts_with_its_three_roles(superuser: dict[str, str], postgres_settings: Settings) -> None:
+def test_the_database_starts_with_its_roles(superuser: dict[str, str], postgres_settings: Settings) -> None:
     binaries = _postgres_binaries(postgres_settings)
     environment = {**os.environ, **superuser, "PATH": f"{binaries}:{os.environ['PATH']}"}
     subprocess.run([str(DOCKER / "timescaledb" / "roles.sh")], env=environment, check=True, capture_output=True)
