@@ -34,7 +34,7 @@ document.documentElement.dataset.scheme =
   localStorage.getItem("mantine-color-scheme-value") === "light" ? "light" : "dark";
 """
 POLICY = (
-    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; "
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; form-action 'self'; "
     "frame-ancestors 'none'; base-uri 'none'"
 )
 
