@@ -45,9 +45,10 @@ class Door:
     clock: FakeClock = field(default_factory=lambda: FakeClock(NOW_US))
 
     built: list[Access] = field(default_factory=list)
+    origins: list[str] = field(default_factory=lambda: ["https://charts.example"])
 
     def access(self, part: Part = "rest", **settings: Any) -> Access:
-        access = build_access(part, AccessSettings(**{**LOCKED, **settings}), self.store, self.store, self.clock)
+        access = build_access(part, AccessSettings(**{**LOCKED, **settings}), self.store, self.clock, self.origins)
         self.built.append(access)
         return access
 

@@ -251,8 +251,7 @@ def build_access(settings: Settings, part: "Part") -> "Access":
     from marketstream.serving.access.build import build_access as build
     from marketstream.storage.timescale.access import TimescaleAccess
 
-    stored = TimescaleAccess(settings.postgres)
-    return build(part, settings.access, stored, stored, SystemClock())
+    return build(part, settings.access, TimescaleAccess(settings.postgres), SystemClock())
 
 
 def build_key_keeper(settings: Settings) -> "KeyKeeper":

@@ -126,3 +126,7 @@ class AuditTrail(Protocol):
         Raises:
             StoreUnavailableError: The store is away.
         """
+
+
+class AccessStore(KeyReader, AuditTrail, Protocol):
+    """What a serving process has of both."""

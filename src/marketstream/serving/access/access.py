@@ -78,6 +78,7 @@ class Access:
         self.part = part
         self.audit = audit
         self.sessions = sessions
+        self.pages: Collection[str] = ()  # hosts whose pages may change something at an open door
         self._gate = gate
         self._requests, self._failures = map(Limiter, limits)
         self._good: OrderedDict[bytes, None] = OrderedDict()
@@ -194,7 +195,7 @@ def credential_of(headers: Headers) -> str | None:
     return credential.strip() or None
 
 
-def check_local(headers: Headers, *, changes: bool) -> None:
+def check_local(headers: Headers, *, changes: bool, pages: Collection[str] = ()) -> None:
     """Keeps pages of other sites away from a server that asks nobody who they are.
 
     A page can make its own name point at this machine (DNS rebinding), and can send forms and open WebSockets to any
@@ -203,6 +204,7 @@ def check_local(headers: Headers, *, changes: bool) -> None:
     Args:
         headers: The request's.
         changes: Whether the request may change something, or opens a WebSocket.
+        pages: Hosts whose pages may, besides this machine's.
 
     Raises:
         CrossSiteError: The request is not this machine's own.
@@ -210,15 +212,16 @@ def check_local(headers: Headers, *, changes: bool) -> None:
     if not is_loopback(_host_of(f"//{headers.get('host', '')}")[0]):
         raise CrossSiteError("without authentication only names of this machine are served, such as 127.0.0.1")
     if changes:
-        check_same_site(headers, allowed=None)
+        check_same_site(headers, pages, local=True)
 
 
-def check_same_site(headers: Headers, *, allowed: Collection[str] | None = ()) -> None:
+def check_same_site(headers: Headers, pages: Collection[str] = (), *, local: bool = False) -> None:
     """Refuses a request that a page of another site is behind.
 
     Args:
         headers: The request's.
-        allowed: Hosts that a page may be of besides the server's own; None for every name of this machine.
+        pages: Hosts that a page may be of besides the server's own.
+        local: Whether it may be of any server on this machine, too.
 
     Raises:
         CrossSiteError: It is one.
@@ -231,8 +234,9 @@ def check_same_site(headers: Headers, *, allowed: Collection[str] | None = ()) -
             raise CrossSiteError("a page of another site may not do this")
         return  # no browser: they all send one of the two
     name, place = _host_of(origin)
-    local = allowed is None and is_loopback(name)
-    if not local and (not place or place != headers.get("host")) and place not in (allowed or ()):
+    if local and is_loopback(name):
+        return
+    if not place or (place != headers.get("host") and place not in pages):
         raise CrossSiteError("a page of another site may not do this")
 
 

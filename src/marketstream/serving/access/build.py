@@ -1,6 +1,9 @@
 """Builds the access of a serving process from the settings and the stores that it is handed."""
 
-from marketstream.contracts.access import AuditTrail, KeyReader
+from collections.abc import Sequence
+from urllib.parse import urlsplit
+
+from marketstream.contracts.access import AccessStore
 from marketstream.domain.errors import ConfigurationError
 from marketstream.ports import Clock
 from marketstream.serving.access.access import Access, Part, is_loopback
@@ -14,25 +17,29 @@ from marketstream.serving.access.tokens import TokenGate
 from marketstream.settings import AccessSettings, ServingSettings
 
 
-def build_access(part: Part, settings: AccessSettings, keys: KeyReader, trail: AuditTrail, clock: Clock) -> Access:
+def build_access(
+    part: Part, settings: AccessSettings, store: AccessStore, clock: Clock, origins: Sequence[str] = ()
+) -> Access:
     """The access of one process; nothing connects before somebody comes.
 
     Args:
         part: Which part of the platform the process is.
         settings: Who may.
-        keys: Where API keys are.
-        trail: Where changes are recorded.
+        store: Where API keys are, and where changes are recorded.
         clock: For the end of keys and sessions.
+        origins: Whose pages may change something where nobody is asked, besides those of this machine.
     """
     limits = (
         Policy("requests", settings.burst, settings.burst / settings.requests_per_second),
         Policy("failures", settings.failures, settings.failure_seconds),
     )
-    audit = AuditDesk(trail, clock)
+    audit = AuditDesk(store, clock)
     if not settings.required:
-        return Access(part, OpenGate(), audit, limits)
+        access = Access(part, OpenGate(), audit, limits)
+        access.pages = frozenset(urlsplit(origin).netloc for origin in origins)
+        return access
     pepper = settings.pepper.get_secret_value()
-    ring = KeyRing(keys, clock, RingLimits(settings.cache_seconds, settings.outage_seconds))
+    ring = KeyRing(store, clock, RingLimits(settings.cache_seconds, settings.outage_seconds))
     key_gate = KeyGate(ring, pepper, clock) if pepper else None
     token_gate = TokenGate(settings) if settings.jwt != "off" else None
     sessions = Sessions(pepper, settings.session_hours, key_gate, clock) if part == "dashboard" else None

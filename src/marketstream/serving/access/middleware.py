@@ -77,7 +77,7 @@ class Guard:
         headers, address = Headers(scope=scope), address_of(scope)
         changes = scope["type"] == "websocket" or scope["method"] not in SAFE_METHODS
         if self._access.open:
-            check_local(headers, changes=changes)
+            check_local(headers, changes=changes, pages=self._access.pages)
         state = scope.setdefault("state", {})
         state["principal"] = None
         if rule is not None and rule.role is None:

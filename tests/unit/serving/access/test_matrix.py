@@ -282,6 +282,7 @@ async def test_an_open_door_serves_no_other_name(world: Any, door: Door, headers
         ({"Origin": "http://["}, 403),
         ({"Sec-Fetch-Site": "same-site"}, 403),
         ({"Origin": "http://127.0.0.1:8050", "Sec-Fetch-Site": "same-site"}, 404),
+        ({"Origin": "https://charts.example", "Sec-Fetch-Site": "cross-site"}, 404),
         ({"Sec-Fetch-Site": "same-origin"}, 404),
         ({}, 404),
     ],
