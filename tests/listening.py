@@ -11,12 +11,12 @@ import orjson
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from doors import Door
 from marketstream.clock import SystemClock
-from marketstream.domain.errors import AccessDeniedError, Denial
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
 from marketstream.ports import Clock, Message
-from marketstream.serving.access.principal import Gate, OpenGate, Principal, Role
+from marketstream.serving.access.access import Access
 from marketstream.serving.market_data import MarketData
 from marketstream.serving.websocket.hub import Hub
 from marketstream.serving.websocket.protocol import Close
@@ -72,31 +72,13 @@ def make_bar(symbol: str, start: int, trades: int, **changed: Any) -> Bar:
     return Bar(**(fields | changed))
 
 
-class KeyGate(Gate):
-    """Knows some keys, each with its principal."""
-
-    def __init__(self, **principals: Principal) -> None:
-        self._principals = principals
-
-    def admit(self, credential: str | None) -> Principal:
-        if credential is None:
-            raise AccessDeniedError("bring a key", Denial.MISSING)
-        if credential == "unchecked":
-            raise AccessDeniedError("the database is away", Denial.UNCHECKED)
-        if credential not in self._principals:
-            raise AccessDeniedError("no such key", Denial.INVALID)
-        return self._principals[credential]
-
-
-VIEWER = Principal("key:viewer", Role.VIEWER)
-
-
 @dataclass
 class World:
     """A hub over stores in memory, and the service around it."""
 
     settings: WebSocketSettings = field(default_factory=WebSocketSettings)
-    gate: Gate = field(default_factory=OpenGate)
+    access: Access = field(default_factory=lambda: Door().access("websocket", required=False))
+    serving_settings: ServingSettings = field(default_factory=ServingSettings)
     clock: Clock = field(default_factory=SystemClock)
     symbols: Sequence[str] = ("BTCUSDT", "ETHUSDT", "XRPUSDT")
     cache: InMemoryMarketReader = field(default_factory=InMemoryMarketReader)
@@ -112,7 +94,7 @@ class World:
             self.cache, self.history, symbols=self.symbols, intervals=INTERVALS, stale_after_seconds=30.0
         )
         self.loader = Loader(market_data, self.decoder, self.hub)
-        self.service = Service(self.settings, self.hub, self.loader, self.gate, self.clock)
+        self.service = Service(self.settings, self.hub, self.loader, self.access, self.clock)
         self.port = free_ports(1)[0]
 
     @property
@@ -135,7 +117,8 @@ class World:
     @asynccontextmanager
     async def serving(self) -> AsyncIterator["World"]:
         """Listens while the block runs."""
-        server = WebSocketServer(self.service, self.hub, ServingSettings(websocket_port=self.port), lambda: self.away)
+        serving = self.serving_settings.model_copy(update={"websocket_port": self.port})
+        server = WebSocketServer(self.service, self.hub, serving, lambda: self.away)
         stop = asyncio.Event()
         task = asyncio.create_task(server.run(stop))
         try:
@@ -145,6 +128,7 @@ class World:
             stop.set()
             await asyncio.wait_for(task, _PATIENCE_SECONDS)
             self.loader.close()
+            self.access.close()
 
     async def until(self, condition: Callable[["World"], object]) -> None:
         """Returns once the condition holds."""

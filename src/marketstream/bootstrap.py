@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from marketstream.settings import PostgresSettings, Settings
 
 if TYPE_CHECKING:
+    from marketstream.contracts.access import AuditTrail, KeyKeeper
     from marketstream.contracts.dead_letters import DeadLetterDesk
     from marketstream.ports import Clock, KnownTrades, LatestReader, MarketReader, Provider
     from marketstream.producers.backfill.request import BackfillRequest
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from marketstream.producers.memory import TradeMemory
     from marketstream.producers.past_trades import PastTrades
     from marketstream.producers.whole_bars import WholeBars
+    from marketstream.serving.access.access import Access, Part
     from marketstream.serving.feed_data import FeedData
     from marketstream.serving.market_data import MarketData
     from marketstream.serving.platform_metrics import PlatformMetrics
@@ -116,7 +118,7 @@ def build_platform_metrics(settings: Settings) -> "PlatformMetrics":
     from marketstream.serving.scraping import Scraper, machine
 
     serving = settings.serving
-    addresses = serving.metrics_addresses or [f"http://{serving.host}:{serving.metrics_port}/metrics"]
+    addresses = serving.metrics_addresses or [f"http://{serving.metrics_host}:{serving.metrics_port}/metrics"]
 
     def services() -> list[dict[str, object]]:
         status = platform_status(settings)
@@ -267,6 +269,30 @@ def check_backfill(settings: Settings, request: "BackfillRequest", *, mixed: boo
         check_whole(request, reader, build_whole_bars(settings))
 
 
+def build_access(settings: Settings, part: "Part") -> "Access":
+    """Who may use a process that serves. Nothing connects before somebody comes."""
+    from marketstream.clock import SystemClock
+    from marketstream.serving.access.build import build_access as build
+    from marketstream.storage.timescale.access import TimescaleAccess
+
+    store = TimescaleAccess(settings.postgres)
+    return build(part, settings.access, store, SystemClock(), settings.serving.cors_origins)
+
+
+def build_key_keeper(settings: Settings) -> "KeyKeeper":
+    """What changes API keys, as the tables' owner. Nothing connects before the first call."""
+    from marketstream.storage.timescale.access import TimescaleKeyKeeper
+
+    return TimescaleKeyKeeper(settings.postgres)
+
+
+def build_audit_trail(settings: Settings) -> "AuditTrail":
+    """Who changed what. Nothing connects before the first question."""
+    from marketstream.storage.timescale.access import TimescaleAccess
+
+    return TimescaleAccess(settings.postgres)
+
+
 def run_api(settings: Settings) -> None:
     """REST."""
     from marketstream.analytics.parameters import IndicatorParameters
@@ -283,22 +309,22 @@ def run_api(settings: Settings) -> None:
         indicator_names=IndicatorParameters(**settings.indicators.model_dump()).names,
         cors_origins=settings.serving.cors_origins,
     )
-    run(settings, build_market_data(settings, RedisLatestReader(settings.redis)), build_feed_data(settings), extras)
+    market_data = build_market_data(settings, RedisLatestReader(settings.redis))
+    run(settings, build_access(settings, "rest"), market_data, build_feed_data(settings), extras)
 
 
 def run_websocket(settings: Settings) -> None:
     """WebSocket."""
-    from marketstream.serving.access.principal import OpenGate
     from marketstream.serving.websocket.main import run
 
-    run(settings, build_market_data(settings), OpenGate())
+    run(settings, build_access(settings, "websocket"), build_market_data(settings))
 
 
 def run_dashboard(settings: Settings) -> None:
     """Dash."""
     from marketstream.serving.dashboard.main import run
 
-    run(settings, build_market_data(settings))
+    run(settings, build_access(settings, "dashboard"), build_market_data(settings))
 
 
 def run_replay(settings: Settings) -> None:
@@ -326,7 +352,7 @@ def observed(process: str, settings: Settings) -> Iterator[None]:
 
     metrics.UP.labels(process).set(1)
     if settings.serving.metrics_per_process and process != "metrics":
-        with serving(settings.serving.host, settings.serving.metrics_port):
+        with serving(settings.serving.metrics_host, settings.serving.metrics_port):
             yield
     else:
         yield

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from marketstream import bootstrap
-from marketstream.commands import backfill, checkpoints, dead_letters, lake
+from marketstream.commands import backfill, checkpoints, dead_letters, keys, lake
 from marketstream.contracts import schema_files
 from marketstream.domain.errors import MarketstreamError
 from marketstream.launch import commands
@@ -20,6 +20,7 @@ dead_letters.register(app)
 backfill.register(app)
 lake.register(app)
 checkpoints.register(app)
+keys.register(app)
 
 
 @app.command()

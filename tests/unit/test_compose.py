@@ -121,7 +121,7 @@ def test_images_are_pinned(name: str) -> None:
 
 
 def test_no_password_is_written_down() -> None:
-    secret = re.compile(r"(PASSWORD|TOKEN|API_KEY)$")
+    secret = re.compile(r"(PASSWORD|TOKEN|API_KEY|PEPPER)$")
     for name, service in SERVICES.items():
         for variable, value in service.get("environment", {}).items():
             if secret.search(variable):
@@ -131,14 +131,15 @@ def test_no_password_is_written_down() -> None:
 
 
 def test_every_process_has_only_the_passwords_it_needs() -> None:
+    serving = {"POSTGRES__READER_PASSWORD", "POSTGRES__ACCESS_PASSWORD", "REDIS__PASSWORD", "ACCESS__PEPPER"}
     needed = {
-        "migrate": {"POSTGRES__OWNER_PASSWORD"},
+        "migrate": {"POSTGRES__OWNER_PASSWORD", "ACCESS__PEPPER"},
         "redis-writer": {"REDIS__PASSWORD"},
         "timescale-writer": {"POSTGRES__WRITER_PASSWORD"},
         "influx-writer": {"INFLUX__TOKEN"},
-        "api": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
-        "websocket": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
-        "dashboard": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
+        "api": serving,
+        "websocket": serving,
+        "dashboard": serving,
         "producer": {"POLYGON__API_KEY", "BINANCE__API_KEY"},
         "corrector": {"POSTGRES__READER_PASSWORD"},
         "indicators": {"POSTGRES__READER_PASSWORD"},
@@ -147,7 +148,7 @@ def test_every_process_has_only_the_passwords_it_needs() -> None:
         held = {
             variable.removeprefix("MARKETSTREAM_")
             for variable in SERVICES[name]["environment"]
-            if re.search(r"(PASSWORD|TOKEN|API_KEY)$", variable)
+            if re.search(r"(PASSWORD|TOKEN|API_KEY|PEPPER)$", variable)
         }
         assert held == needed.get(name, set()), name
 
@@ -189,6 +190,8 @@ def test_prometheus_scrapes_every_process() -> None:
     }
     assert {f"{name}:9100" for name in (*PROCESSES, "bars", "indicators")} <= targets
     assert "kafka:9404" in targets
+    summed = SERVICES["api"]["environment"]["MARKETSTREAM_SERVING__METRICS_ADDRESSES"].split(",")
+    assert set(summed) == {f"http://{target}/metrics" for target in targets if target.endswith(":9100")}
 
 
 def test_the_image_runs_as_nobody_in_particular() -> None:

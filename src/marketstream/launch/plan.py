@@ -156,13 +156,17 @@ def _spark_job(name: str, port: int, *, after: tuple[str, ...]) -> Service:
 
 def _screens(settings: Settings) -> list[Service]:
     serving = settings.serving
-    host = _reachable(serving.host)
+    host, metrics_host = _reachable(serving.host), _reachable(serving.metrics_host)
+    tls = "s" if serving.tls_certificate else ""
     ports = {
         "api": serving.api_port,
         "websocket": serving.websocket_port,
         "dashboard": serving.dashboard_port,
         "metrics": serving.metrics_port,
     }
+    origins = {name: f"http{tls}://{host}:{port}" for name, port in ports.items()}
+    origins["metrics"] = f"http://{metrics_host}:{serving.metrics_port}"
+    shown = {**origins, "websocket": f"ws{tls}://{host}:{serving.websocket_port}"}
     pages = {"api": "/docs", "metrics": "/metrics"}
     needs = {"websocket": ("topics", "redis", "migrations"), "metrics": ("kafka",)}
     return [
@@ -171,9 +175,9 @@ def _screens(settings: Settings) -> list[Service]:
             kind=Kind.PROCESS,
             command=_command("run", name),
             after=needs.get(name, ("redis", "migrations")),
-            fault=partial(_http_fault, f"http://{host}:{port}{'/metrics' if name == 'metrics' else '/health/live'}"),
+            fault=partial(_http_fault, f"{origins[name]}{'/metrics' if name == 'metrics' else '/health/live'}"),
             ports=(port,),
-            address=f"{'ws' if name == 'websocket' else 'http'}://{host}:{port}{pages.get(name, '')}",
+            address=f"{shown[name]}{pages.get(name, '')}",
         )
         for name, port in ports.items()
     ]
@@ -214,7 +218,8 @@ def _reachable(host: str) -> str:
 
 def _http_fault(url: str) -> str | None:
     try:
-        answer = httpx.get(url, timeout=SHORT_SECONDS, follow_redirects=False)
+        # Whether our own process answers is the question: its certificate need not be known here, nor name loopback.
+        answer = httpx.get(url, timeout=SHORT_SECONDS, follow_redirects=False, verify=not url.startswith("https:"))
     except httpx.HTTPError as error:
         return f"{url}: {error}"
     return None if answer.is_success else f"{url}: status {answer.status_code}"

@@ -109,7 +109,7 @@ class ProcessFilesCollector(MultiProcessCollector):
 
 
 def run(settings: Settings, collectors: Sequence[Collector] = ()) -> None:
-    """Serves the platform's metrics on `serving.host:metrics_port` until SIGTERM or SIGINT.
+    """Serves the platform's metrics on `serving.metrics_host:metrics_port` until SIGTERM or SIGINT.
 
     Args:
         settings: Where to listen, and whether processes serve themselves.
@@ -125,8 +125,8 @@ def run(settings: Settings, collectors: Sequence[Collector] = ()) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
-    with serving(settings.serving.host, settings.serving.metrics_port, registry):
-        _log.info("metrics are served", host=settings.serving.host, port=settings.serving.metrics_port)
+    with serving(settings.serving.metrics_host, settings.serving.metrics_port, registry):
+        _log.info("metrics are served", host=settings.serving.metrics_host, port=settings.serving.metrics_port)
         stop.wait()
 
 

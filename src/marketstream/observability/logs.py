@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-_SECRET_WORDS = ("password", "token", "api_key", "apikey", "secret", "authorization")
+_SECRET_WORDS = ("password", "token", "api_key", "apikey", "secret", "authorization", "pepper", "credential", "cookie")
 
 
 def configure_logs(level: str, log_format: str) -> None:

@@ -125,6 +125,12 @@ REQUEST_SECONDS = Histogram(
     ["route"],
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
+ACCESS_REFUSED = Counter(
+    "marketstream_access_refused_total", "Requests of somebody who may not, and why", ["part", "reason"]
+)
+AUDIT_WAITING = Gauge(
+    "marketstream_audit_waiting_entries", "Audit entries that could not be stored yet", multiprocess_mode="livesum"
+)
 CACHE_READS = Counter("marketstream_cache_reads_total", "Reads answered by the cache or not", ["outcome"])
 
 WEBSOCKET_CLIENTS = Gauge("marketstream_websocket_clients", "Open connections", multiprocess_mode="livesum")

@@ -2,10 +2,12 @@
 
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from marketstream.serving.market_data import MarketData
+
+_NOT_ASKED = object()
 
 
 class DependencyHealth(BaseModel):
@@ -59,9 +61,11 @@ def health_router(market_data: MarketData) -> APIRouter:
         summary="Can requests be answered?",
         responses={503: {"model": Readiness, "description": "No store answers"}},
     )
-    def ready(response: Response) -> Readiness:
+    def ready(request: Request, response: Response) -> Readiness:
         response.headers["Cache-Control"] = "no-store"
-        readiness = _readiness(market_data)
+        # What a store said may name hosts, which is nobody's business who is not known.
+        stranger = request.scope.get("state", {}).get("principal", _NOT_ASKED) is None
+        readiness = _readiness(market_data, stranger=stranger)
         if readiness.status == "unavailable":
             response.status_code = 503
         return readiness
@@ -69,9 +73,13 @@ def health_router(market_data: MarketData) -> APIRouter:
     return router
 
 
-def _readiness(market_data: MarketData) -> Readiness:
+def _readiness(market_data: MarketData, *, stranger: bool) -> Readiness:
     dependencies = {
-        health.name: DependencyHealth(ok=health.error is None, milliseconds=health.milliseconds, error=health.error)
+        health.name: DependencyHealth(
+            ok=health.error is None,
+            milliseconds=health.milliseconds,
+            error="away" if health.error and stranger else health.error,
+        )
         for health in market_data.health()
     }
     answering = [dependency.ok for dependency in dependencies.values()]

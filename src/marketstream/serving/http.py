@@ -1,7 +1,6 @@
 """What every HTTP process shares: request ids, timing, metrics, security headers, compression, and how it is served."""
 
 import gc
-import ipaddress
 import re
 import time
 import uuid
@@ -16,10 +15,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from marketstream.domain.errors import ConfigurationError
 from marketstream.observability.logs import get_logger
 from marketstream.observability.metrics import REQUEST_SECONDS, REQUESTS
-from marketstream.settings import ServingSettings
+from marketstream.serving.access.access import is_loopback
+from marketstream.serving.access.build import check_host
+from marketstream.settings import AccessSettings, ServingSettings
+
+__all__ = ["Envelope", "announce", "check_host", "enveloped", "serve"]
 
 REQUEST_ID = "X-Request-ID"
 _SAFE_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -28,11 +30,15 @@ _COMMON_HEADERS = {
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
 _REQUEST_ID_HEADER = REQUEST_ID.lower().encode()
+_HSTS = ((b"strict-transport-security", b"max-age=31536000"),)
 _EXPOSED_HEADERS = (
-    *("Content-Disposition", "ETag", "Link", "Retry-After", REQUEST_ID),
+    *("Content-Disposition", "ETag", "Link", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"),
+    REQUEST_ID,
     *("X-Data-Source", "X-Data-Stale", "X-Data-Degraded"),
 )
 _COMPRESSED_ALREADY = (  # a short list: it is gone through for every request
@@ -82,6 +88,7 @@ class Envelope:
                     *(header for header in self._headers if header[0] not in given),
                     (_REQUEST_ID_HEADER, request_id.encode()),
                     (b"server-timing", f"app;dur={milliseconds:.2f}".encode()),
+                    *(_HSTS if scope["scheme"] == "https" else ()),
                 ]
             await send(message)
 
@@ -112,36 +119,22 @@ def enveloped(app: Starlette, content_security_policy: str, cors_origins: Sequen
     return Envelope(shared, content_security_policy)
 
 
-def check_host(settings: ServingSettings) -> None:
-    """Refuses to serve strangers as long as nothing authenticates them.
-
-    Raises:
-        ConfigurationError: The host is not loopback.
-    """
-    if settings.allow_remote or settings.host == "localhost":
-        return
-    try:
-        loopback = ipaddress.ip_address(settings.host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise ConfigurationError(
-            f"MARKETSTREAM_SERVING__HOST={settings.host} would open the data to the network, and there is no "
-            "authentication yet: use 127.0.0.1 behind a proxy of your own. Only inside a container whose ports are "
-            "published on loopback, set MARKETSTREAM_SERVING__ALLOW_REMOTE=true"
-        )
-
-
-def serve(app: ASGIApp, settings: ServingSettings, port: int) -> None:
+def serve(app: ASGIApp, settings: ServingSettings, port: int, access: AccessSettings | None = None) -> None:
     """Serves until SIGTERM or SIGINT, then finishes open requests for up to 5 seconds.
 
+    Args:
+        app: What is served.
+        settings: Where, and with which certificate.
+        port: At which port.
+        access: Who may; None where nothing asks.
+
     Raises:
-        ConfigurationError: The host is not loopback.
+        ConfigurationError: The host is not loopback, and nothing asks who is there.
     """
-    check_host(settings)
+    check_host(settings, access)
     gc.collect()
     gc.freeze()  # what is loaded now stays; no collection need look at it again while requests wait
-    _log.info("serving", url=f"http://{settings.host}:{port}")
+    announce(settings, port)
     uvicorn.run(
         app,
         host=settings.host,
@@ -151,8 +144,18 @@ def serve(app: ASGIApp, settings: ServingSettings, port: int) -> None:
         log_config=None,  # our own is configured
         access_log=False,  # the envelope counts requests, and failures are logged
         server_header=False,
+        forwarded_allow_ips=settings.trusted_proxies,
+        ssl_certfile=settings.tls_certificate,
+        ssl_keyfile=settings.tls_key,
         timeout_graceful_shutdown=5,
     )
+
+
+def announce(settings: ServingSettings, port: int, scheme: str = "http") -> None:
+    """Says in the log where a process serves, and warns where credentials could be read on their way."""
+    if settings.tls_certificate is None and not is_loopback(settings.host):
+        _log.warning("credentials cross the network in clear: set a certificate, or put a proxy with one in front")
+    _log.info("serving", url=f"{scheme}{'s' if settings.tls_certificate else ''}://{settings.host}:{port}")
 
 
 def _request_id(scope: Scope) -> str:

@@ -21,7 +21,7 @@ from marketstream.settings import Settings
 pytestmark = pytest.mark.servers
 
 DOCKER = Path(__file__).parents[3] / "infra" / "docker"
-ROLES = ("marketstream_owner", "marketstream_writer", "marketstream_reader")
+ROLES = ("marketstream_owner", "marketstream_writer", "marketstream_reader", "marketstream_access")
 DATABASE = "container_start"
 
 
@@ -47,6 +47,7 @@ def superuser(postgres_settings: Settings) -> Iterator[dict[str, str]]:
         "OWNER_PASSWORD": "o'w\"n $er",
         "WRITER_PASSWORD": "writer",
         "READER_PASSWORD": "reader",
+        "ACCESS_PASSWORD": "access",
     }
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(DATABASE)))
@@ -60,11 +61,11 @@ def superuser(postgres_settings: Settings) -> Iterator[dict[str, str]]:
 
 def _passwords(settings: Settings) -> list[str]:
     options = settings.postgres
-    held = (options.owner_password, options.writer_password, options.reader_password)
+    held = (options.owner_password, options.writer_password, options.reader_password, options.access_password)
     return [password.get_secret_value() for password in held]
 
 
-def test_the_database_starts_with_its_three_roles(superuser: dict[str, str], postgres_settings: Settings) -> None:
+def test_the_database_starts_with_its_roles(superuser: dict[str, str], postgres_settings: Settings) -> None:
     binaries = _postgres_binaries(postgres_settings)
     environment = {**os.environ, **superuser, "PATH": f"{binaries}:{os.environ['PATH']}"}
     subprocess.run([str(DOCKER / "timescaledb" / "roles.sh")], env=environment, check=True, capture_output=True)

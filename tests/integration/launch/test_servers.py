@@ -105,7 +105,11 @@ def test_postgres_refuses_wrong_passwords_and_strangers(running_postgres: Settin
 
 def test_postgres_reader_and_writer_own_nothing(running_postgres: Settings) -> None:
     options = running_postgres.postgres
-    for user, password in ((options.writer, options.writer_password), (options.reader, options.reader_password)):
+    for user, password in (
+        (options.writer, options.writer_password),
+        (options.reader, options.reader_password),
+        (options.access, options.access_password),
+    ):
         connection = connect(options, user, password.get_secret_value())
         with connection.cursor() as cursor:
             cursor.execute("select rolsuper or rolcreatedb or rolcreaterole from pg_roles where rolname = current_user")

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from dataclasses import replace
+import ssl
+from pathlib import Path
 
 import httpx
 import orjson
@@ -11,10 +12,13 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from listening import SINCE_US, VIEWER, KeyGate, Listener, World, listening, make_bar, make_tick
-from marketstream.serving.access.principal import Principal, Role
-from marketstream.settings import WebSocketSettings
-from marketstream.testing.fakes import FakeClock
+from certificates import self_signed
+from doors import Door, entry, token
+from listening import SINCE_US, Listener, World, listening, make_bar, make_tick
+from marketstream.domain.errors import ConfigurationError
+from marketstream.serving.access.keys import Wish
+from marketstream.serving.access.principal import Role
+from marketstream.settings import ServingSettings, WebSocketSettings
 
 
 async def test_a_snapshot_from_the_stores_then_the_stream() -> None:
@@ -186,53 +190,147 @@ async def test_too_many_connections_are_turned_away() -> None:
         assert await other.ended() == (1013, "too_many_clients")
 
 
-async def test_pages_of_other_sites_are_refused() -> None:
-    world = World(WebSocketSettings(origins=["https://desk.example"]))
+@pytest.mark.parametrize("required", [False, True])
+async def test_pages_of_other_sites_are_refused(*, required: bool) -> None:
+    door = Door(origins=["https://desk.example"])
+    world = World(access=door.access("websocket", required=required))
     async with world.serving():
-        with pytest.raises(InvalidStatus, match="403"):
-            await connect(world.url, origin="https://evil.example")  # type: ignore[arg-type]  # a text by another name
+        for origin in ("https://evil.example", "null"):
+            with pytest.raises(InvalidStatus, match="403"):
+                await connect(world.url, origin=origin)  # type: ignore[arg-type]  # a text by another name
         for origin in ("https://desk.example", "http://localhost:8050", "http://127.0.0.1:8050"):
-            async with listening(world.url, origin=origin):
-                pass
+            async with listening(world.url, origin=origin) as client:
+                assert client.welcome["type"] == ("auth_required" if required else "welcome")
+
+
+async def test_any_page_may_where_every_origin_is_named_but_no_other_name_of_this_machine() -> None:
+    world = World(
+        access=Door(origins=["*"]).access("websocket", required=False),
+        serving_settings=ServingSettings(cors_origins=["*"]),
+    )
+    async with world.serving():
+        async with listening(world.url, origin="https://elsewhere.example"):
+            pass
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(f"ws://rebound.example:{world.port}", host="127.0.0.1", port=world.port)
 
 
 async def test_credentials_by_header_and_by_message() -> None:
-    world = World(gate=KeyGate(good=VIEWER, narrow=replace(VIEWER, scopes=frozenset({"rest"}))))
+    door = Door()
+    good, narrow, wrong = (
+        door.key(Role.VIEWER),
+        door.key(Role.ADMIN, "rest", name="narrow"),
+        f"msk_{'a' * 12}_{'b' * 43}",
+    )
+    world = World(access=door.access("websocket"), clock=door.clock)
     async with world.serving():
-        for headers in ({"Authorization": "Bearer good"}, {"X-API-Key": "good"}):
+        for headers in ({"Authorization": f"Bearer {good}"}, {"X-API-Key": good}):
             async with listening(world.url, additional_headers=headers) as client:
-                assert client.welcome["principal"] == "key:viewer"
-        for key, status in (("wrong", 401), ("narrow", 403), ("unchecked", 503)):
-            with pytest.raises(InvalidStatus, match=str(status)):
+                assert client.welcome["principal"] == "key:desk"
+        async with listening(world.url, additional_headers={"Authorization": f"Bearer {token()}"}) as client:
+            assert client.welcome["principal"] == "jwt:alice"
+        for key, status in ((wrong, 401), (narrow, 403), (door.revoked(), 401), (door.expired(), 401)):
+            with pytest.raises(InvalidStatus, match=str(status)) as caught:
                 await connect(world.url, additional_headers={"X-API-Key": key})
+            answer = caught.value.response
+            assert answer.headers["WWW-Authenticate"].startswith('Bearer realm="marketstream", error=')
+            assert orjson.loads(answer.body or b"")["status"] == status
+        with pytest.raises(InvalidStatus, match="400"):
+            await connect(world.url, additional_headers={"X-API-Key": good, "Authorization": f"Bearer {good}"})
         async with listening(world.url) as client:
             assert client.welcome["type"] == "auth_required"
             assert (await client.ask(type="subscribe", symbols=["BTCUSDT"]))["code"] == "auth_required"
-            assert (await client.ask(type="auth", token="good"))["type"] == "welcome"
+            assert (await client.ask(type="auth", token=good))["type"] == "welcome"
             await client.subscribe("BTCUSDT")
-        for key, code in (("wrong", 4401), ("narrow", 4403), ("unchecked", 1013)):
+        for key, code in ((wrong, 4401), (narrow, 4403)):
             async with listening(world.url) as client:
                 await client.say(type="auth", token=key)
                 assert (await client.ended())[0] == code
 
 
-async def test_who_says_nothing_is_ended_and_so_is_who_has_expired() -> None:
-    clock = FakeClock()
-    gate = KeyGate(brief=Principal("key:brief", Role.VIEWER, expires_us=clock.time_us + 1_000_000))
-    world = World(WebSocketSettings(auth_seconds=0.3), gate=gate, clock=clock)
+async def test_credentials_that_can_not_be_checked() -> None:
+    door = Door()
+    key = door.key()
+    door.store.available = False
+    world = World(access=door.access("websocket"), clock=door.clock)
     async with world.serving():
-        async with listening(world.url) as silent:
-            assert await silent.ended() == (4408, "auth_timeout")
-        async with listening(world.url, additional_headers={"X-API-Key": "brief"}) as brief:
-            clock.time_us += 2_000_000
-            assert await brief.ended() == (4401, "credential_expired")
+        with pytest.raises(InvalidStatus, match="503"):
+            await connect(world.url, additional_headers={"X-API-Key": key})
+        async with listening(world.url) as client:
+            await client.say(type="auth", token=key)
+            assert await client.ended() == (1013, "try_again")
+
+
+async def test_guessing_ends_soon_by_header_and_by_message() -> None:
+    door = Door()
+    good = door.key()
+    world = World(access=door.access("websocket", failures=2, failure_seconds=3_000), clock=door.clock)
+    async with world.serving():
+        for number in range(2):
+            async with listening(world.url) as client:
+                await client.say(type="auth", token=f"msk_{'a' * 12}_{number:043}")
+                assert (await client.ended())[0] == 4401
+        with pytest.raises(InvalidStatus, match="429") as caught:
+            await connect(world.url, additional_headers={"X-API-Key": good})
+        assert int(caught.value.response.headers["Retry-After"]) > 900
+        async with listening(world.url) as client:
+            await client.say(type="auth", token=good)
+            assert (await client.hear("closing"))["retry_after_seconds"] > 900
+            assert await client.ended() == (1013, "try_again")
+        elsewhere = {"X-API-Key": good, "X-Forwarded-For": "203.0.113.9"}  # by the word of a proxy that is trusted
+        async with listening(world.url, additional_headers=elsewhere) as client:
+            assert client.welcome["type"] == "welcome"
+
+
+async def test_who_says_nothing_is_ended() -> None:
+    world = World(WebSocketSettings(auth_seconds=0.3), access=Door().access("websocket"))
+    async with world.serving(), listening(world.url) as silent:
+        assert await silent.ended() == (4408, "auth_timeout")
+
+
+async def test_a_connection_ends_with_its_credential() -> None:
+    door = Door()
+    brief = door.key(name="brief", expires_us=door.clock.now_us() + 1_000_000)
+    lost, stored = door.stored_key(Wish(name="lost", role=Role.VIEWER))
+    kept = door.key(name="kept")
+    world = World(access=door.access("websocket", cache_seconds=0.1), clock=door.clock)
+    async with world.serving(), contextlib.AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(listening(world.url, additional_headers={"X-API-Key": key}))
+            for key in (brief, lost, kept)
+        ]
+        door.store.revoke(stored.key_id, entry("keys.revoke"))
+        assert await clients[1].ended() == (4401, "credential_revoked")
+        door.clock.time_us += 2_000_000
+        assert await clients[0].ended() == (4401, "credential_expired")
+        await clients[2].subscribe("BTCUSDT")
+
+
+async def test_tls(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    world = World(serving_settings=ServingSettings(tls_certificate=certificate, tls_key=key))
+    context = ssl.create_default_context(cafile=certificate)
+    async with world.serving(), listening(world.url.replace("ws:", "wss:"), ssl=context) as client:
+        await client.subscribe("BTCUSDT")
+        world.feed(make_tick("BTCUSDT", 0))
+        assert len(await client.updates(1)) == 1
+
+
+async def test_a_certificate_that_is_none_is_named(tmp_path: Path) -> None:
+    nothing = tmp_path / "nothing.pem"
+    world = World(serving_settings=ServingSettings(tls_certificate=nothing, tls_key=nothing))
+    with pytest.raises(ConfigurationError, match=r"nothing\.pem"):
+        async with world.serving():
+            pass
 
 
 async def test_somebody_elses_session_can_not_be_resumed() -> None:
-    world = World(gate=KeyGate(one=VIEWER, other=replace(VIEWER, name="key:other")))
-    async with world.serving(), listening(world.url, additional_headers={"X-API-Key": "one"}) as one:
+    door = Door()
+    first, second = door.key(name="one"), door.key(name="other")
+    world = World(access=door.access("websocket"), clock=door.clock)
+    async with world.serving(), listening(world.url, additional_headers={"X-API-Key": first}) as one:
         await one.subscribe("BTCUSDT")
-        async with listening(world.url, additional_headers={"X-API-Key": "other"}) as other:
+        async with listening(world.url, additional_headers={"X-API-Key": second}) as other:
             answer = await other.ask(type="resume", session=one.welcome["session"], seq=0)
             assert (answer["type"], answer["reason"]) == ("gap", "unknown")
 

@@ -24,6 +24,8 @@ def test_secrets_are_made_once_private_and_read_by_the_settings(tmp_path: Path) 
         settings.postgres.owner_password,
         settings.postgres.writer_password,
         settings.postgres.reader_password,
+        settings.postgres.access_password,
+        settings.access.pepper,
         settings.redis.password,
         settings.influx.token,
     ]

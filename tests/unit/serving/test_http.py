@@ -4,11 +4,12 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from prometheus_client import REGISTRY
+from pydantic import SecretStr
 from starlette.types import ASGIApp
 
 from marketstream.domain.errors import ConfigurationError
 from marketstream.serving.http import check_host, enveloped
-from marketstream.settings import ServingSettings
+from marketstream.settings import AccessSettings, ServingSettings
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
@@ -18,8 +19,15 @@ def test_loopback_hosts_are_served(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])  # noqa: S104  # refused is the point
 def test_other_hosts_are_refused_with_the_reason(host: str) -> None:
-    with pytest.raises(ConfigurationError, match="no authentication yet"):
+    with pytest.raises(ConfigurationError, match="MARKETSTREAM_ACCESS__REQUIRED"):
         check_host(ServingSettings(host=host))
+
+
+def test_other_hosts_are_served_where_everybody_is_asked() -> None:
+    asking = AccessSettings(required=True, pepper=SecretStr("p" * 32))
+    check_host(ServingSettings(host="0.0.0.0"), asking)  # noqa: S104  # allowed is the point
+    with pytest.raises(ConfigurationError):
+        check_host(ServingSettings(host="0.0.0.0"), AccessSettings())  # noqa: S104  # refused is the point
 
 
 def test_a_container_may_serve_all_its_interfaces() -> None:

@@ -57,7 +57,7 @@ _LIBRARIES = ("lib", "lib/postgresql", "lib64/pgsql")  # beside `bin`, by distri
 
 
 class PostgresServer(Server):
-    """One PostgreSQL with a role for each of owner, writer and reader."""
+    """One PostgreSQL with a role for each of owner, writer, reader and access."""
 
     name = "postgres"
     title = "PostgreSQL"
@@ -116,6 +116,7 @@ class PostgresServer(Server):
             options.owner: options.owner_password,
             options.writer: options.writer_password,
             options.reader: options.reader_password,
+            options.access: options.access_password,
         }
         try:
             self._execute("postgres", _role_statements({name: word.get_secret_value() for name, word in roles.items()}))
@@ -132,7 +133,7 @@ class PostgresServer(Server):
             "schema": sql.Identifier(options.schema_name),
             "owner": sql.Identifier(options.owner),
             "database": sql.Identifier(options.database),
-            "users": sql.SQL(", ").join(map(sql.Identifier, (options.writer, options.reader))),
+            "users": sql.SQL(", ").join(map(sql.Identifier, (options.writer, options.reader, options.access))),
         }
         for statement in (
             "create schema if not exists {schema}",

@@ -9,12 +9,15 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.types import ASGIApp
 
 from marketstream.contracts.dead_letters import DeadLetterDesk
+from marketstream.serving.access.access import Access
+from marketstream.serving.access.middleware import guard
 from marketstream.serving.api.dead_letters import dead_letter_router
 from marketstream.serving.api.docs_page import render
 from marketstream.serving.api.examples import exemplify
 from marketstream.serving.api.exports import export_router
 from marketstream.serving.api.feeds import feed_router
 from marketstream.serving.api.listings import Listings
+from marketstream.serving.api.permissions import RULES, describe
 from marketstream.serving.api.platform import completeness_router, metrics_router
 from marketstream.serving.api.problems import install
 from marketstream.serving.api.routes import market_router
@@ -55,8 +58,15 @@ class Extras:
     cors_origins: Sequence[str] = ()
 
 
-def create_app(market_data: MarketData, feed_data: FeedData | None = None, extras: Extras | None = None) -> ASGIApp:
+def create_app(
+    market_data: MarketData,
+    feed_data: FeedData | None = None,
+    extras: Extras | None = None,
+    access: Access | None = None,
+) -> ASGIApp:
     """The REST application over one `MarketData`, with what else there is a source for.
+
+    Without `access` nobody is asked who they are: for tests of what is answered, never for a process that serves.
 
     The usual documentation pages load their scripts from a CDN; `/docs` here is plain HTML and works offline.
     """
@@ -75,6 +85,10 @@ def create_app(market_data: MarketData, feed_data: FeedData | None = None, extra
         app.include_router(router)
     _add_docs(app)
     exemplify(app, routers)
+    if access is not None:
+        guard(app, access, RULES)
+        if not access.open:
+            describe(app.openapi())
     return enveloped(app, _CONTENT_SECURITY_POLICY, extras.cors_origins)
 
 

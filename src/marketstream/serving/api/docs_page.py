@@ -43,15 +43,16 @@ def _operation(openapi: dict[str, Any], base_url: str, request: str, operation: 
     table = f"<table><tr><th>Parameter<th>Default<th>Meaning</tr>{parameters}</table>" if parameters else ""
     query = urlencode(operation.get("x-example-query", {}))
     sample = path.format_map(PATH_VALUES) + (f"?{query}" if query else "")
-    call, link = f"curl '{base_url}{sample}'", f'<p><a href="{escape(sample)}">Try it</a></p>'
+    asked = "-H 'X-API-Key: …' " if operation.get("security") else ""
+    call, link = f"curl {asked}'{base_url}{sample}'", f'<p><a href="{escape(sample)}">Try it</a></p>'
     if "requestBody" in operation:
         body = orjson.dumps(_example(openapi, operation["requestBody"])).decode()
-        call, link = f"curl -H 'Content-Type: application/json' -d '{body}' '{base_url}{sample}'", ""
+        call, link = f"curl {asked}-H 'Content-Type: application/json' -d '{body}' '{base_url}{sample}'", ""
     example = _example(openapi, operation["responses"]["200"])
     answer = "" if example is None else orjson.dumps(example, option=orjson.OPT_INDENT_2).decode()
     return (
         f"<h2><b>{method}</b>{escape(path)}</h2><p>{escape(operation.get('summary', ''))}. "
-        f"{escape(operation.get('description', ''))}</p>{table}{link}"
+        f"{escape(operation.get('description', ''))}</p>{table}{'' if asked else link}"
         f"<pre>{escape(call)}\n\n{escape(answer)}</pre>"
     )
 

@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from marketstream.domain.errors import StoreUnavailableError
+from marketstream.serving.access.access import Access
+from marketstream.serving.access.screen_guard import ScreenGuard
 from marketstream.serving.dashboard import layout, live, panels
 from marketstream.serving.dashboard.figure import blank, draw
 from marketstream.serving.dashboard.selection import Selection, from_link
@@ -45,10 +47,15 @@ _MARKET_OUTPUTS = (
 )
 
 
-def create_app(market_data: MarketData, settings: Settings) -> ASGIApp:
-    """The dashboard as an ASGI application."""
+def create_app(market_data: MarketData, settings: Settings, access: Access | None = None) -> ASGIApp:
+    """The dashboard as an ASGI application.
+
+    Without `access` nobody is asked who they are: for tests of what is shown, never for a process that serves.
+    """
     server = FastAPI(title="marketstream dashboard", docs_url=None, redoc_url=None, openapi_url=None)
     server.include_router(health_router(market_data))
+    if access is not None:
+        server.add_middleware(ScreenGuard, access=access)
     app = Dash(
         "marketstream.serving.dashboard",
         server=server,  # type: ignore[arg-type]  # Dash infers its backend from it, which its annotation leaves out
@@ -61,16 +68,17 @@ def create_app(market_data: MarketData, settings: Settings) -> ASGIApp:
     )
     app.backend.websocket_capability = False  # no callback uses it, so browsers need not keep a socket open
     usual = settings.intervals[0].name
-    app.layout = lambda: _page(market_data, usual)
+    signs_in = access is not None and not access.open
+    app.layout = lambda: _page(market_data, usual, signs_in=signs_in)
     _register_browser_callbacks(app)
     _register_link(app, market_data, usual)
     _register_market(app, market_data)
     return enveloped(server, _CONTENT_SECURITY_POLICY)
 
 
-def _page(market_data: MarketData, usual: str) -> Any:
+def _page(market_data: MarketData, usual: str, *, signs_in: bool = False) -> Any:
     selection, _, symbols, windows = _follow("", market_data, usual)
-    return layout.page(selection, symbols, windows)
+    return layout.page(selection, symbols, windows, signs_in=signs_in)
 
 
 def _follow(

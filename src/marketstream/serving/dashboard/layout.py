@@ -21,8 +21,8 @@ _GRAPH: Any = {
 }
 
 
-def page(selection: Selection, symbols: Sequence[str], windows: Sequence[str]) -> Component:
-    """The page before its first data, with the controls set to a selection."""
+def page(selection: Selection, symbols: Sequence[str], windows: Sequence[str], *, signs_in: bool = False) -> Component:
+    """The page before its first data, with the controls set to a selection, and a way out where people sign in."""
     provider: Component = dmc.MantineProvider(
         [
             dcc.Location(id="url", refresh=False),
@@ -30,7 +30,7 @@ def page(selection: Selection, symbols: Sequence[str], windows: Sequence[str]) -
             dcc.Store(id="drawn"),
             dcc.Store(id="title"),
             html.A("Skip to the chart", href="#chart", id="skip", className="skip"),
-            html.Div([_header(selection, symbols, windows), _body(), _footer()], className="page"),
+            html.Div([_header(selection, symbols, windows, signs_in=signs_in), _body(), _footer()], className="page"),
         ],
         defaultColorScheme="dark",
         theme={"fontFamily": FONT, "primaryColor": "teal", "defaultRadius": "md", "cursorType": "pointer"},
@@ -38,7 +38,7 @@ def page(selection: Selection, symbols: Sequence[str], windows: Sequence[str]) -
     return provider
 
 
-def _header(selection: Selection, symbols: Sequence[str], windows: Sequence[str]) -> Component:
+def _header(selection: Selection, symbols: Sequence[str], windows: Sequence[str], *, signs_in: bool) -> Component:
     return html.Header(
         [
             html.Div([html.I(className="mark"), html.Span("marketstream")], className="brand"),
@@ -73,11 +73,17 @@ def _header(selection: Selection, symbols: Sequence[str], windows: Sequence[str]
                         size="lg",
                         **_labelled("Switch between dark and light"),
                     ),
+                    *([_sign_out()] if signs_in else []),
                 ],
                 className="corner",
             ),
         ]
     )
+
+
+def _sign_out() -> Component:
+    button = html.Button("Sign out", type="submit", className="sign-out")
+    return html.Form([button], action="/logout", method="POST")
 
 
 def _choice(name: str, label: str, options: Sequence[str], value: str) -> Component:

@@ -10,8 +10,9 @@ from websockets.protocol import State
 from marketstream.domain.errors import AccessDeniedError, Denial
 from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
-from marketstream.serving.access.principal import Principal, Role
-from marketstream.serving.websocket.limits import Allowance
+from marketstream.serving.access.limits import TooManyRequestsError
+from marketstream.serving.access.principal import Principal
+from marketstream.serving.websocket.limits import MessageLimit
 from marketstream.serving.websocket.protocol import (
     CLOSE_CODES,
     Auth,
@@ -32,8 +33,15 @@ from marketstream.serving.websocket.session import Session
 if TYPE_CHECKING:
     from marketstream.serving.websocket.service import Service
 
-SCOPE = "websocket"
 _TEXT_FRAME = 0x81  # RFC 6455, section 5.2: final, opcode 1
+
+_DENIALS = {
+    Denial.EXPIRED: Close.CREDENTIAL_EXPIRED,
+    Denial.REVOKED: Close.CREDENTIAL_REVOKED,
+    Denial.ROLE: Close.DENIED,
+    Denial.SCOPE: Close.DENIED,
+    Denial.UNCHECKED: Close.TRY_AGAIN,
+}
 
 _log = get_logger("websocket")
 
@@ -46,6 +54,8 @@ class Client(ServerConnection):
     """
 
     principal: Principal | None = None
+    key_id: str | None = None  # of the API key that let it in
+    address: str = "unknown"
     session: Session | None = None
     _ending: "asyncio.Task[None] | None" = None
 
@@ -58,12 +68,6 @@ class Client(ServerConnection):
     def ending(self) -> bool:
         """Whether this side has said good-bye."""
         return self._ending is not None
-
-    @property
-    def address(self) -> str:
-        """Where the client is."""
-        peer = self.remote_address
-        return str(peer[0]) if peer else "unknown"
 
     def resume_writing(self) -> None:
         """Called by the transport when its buffer is nearly empty."""
@@ -95,9 +99,7 @@ class Conversation:
     def __init__(self, client: Client, service: "Service") -> None:
         self._client = client
         self._service = service
-        settings = service.settings
-        now = asyncio.get_running_loop().time()
-        self._allowance = Allowance(settings.requests_per_second, settings.requests_burst, now)
+        self._limit = MessageLimit(service.settings, asyncio.get_running_loop().time)
 
     async def run(self) -> None:
         """Answers until the connection ends."""
@@ -131,7 +133,7 @@ class Conversation:
         if client.ending:
             return
         try:
-            self._allowance.spend(asyncio.get_running_loop().time())
+            self._limit.spend()
             request = parse(text)
             try:
                 await self._do(request)
@@ -141,7 +143,7 @@ class Conversation:
         except RequestError as error:
             metrics.WEBSOCKET_REFUSED.labels(error.fault).inc()
             client.tell(error_message(error))
-            if self._allowance.flooded:
+            if self._limit.flooded:
                 client.finish(Close.FLOOD, "too many messages, though each was refused")
 
     async def _do(self, request: Request) -> None:
@@ -163,27 +165,21 @@ class Conversation:
             self._service.unsubscribe(client, request)
 
     async def _auth(self, request: Auth) -> None:
-        if self._client.principal is not None:
-            client = self._client
-            client.tell(message("authenticated", request.id, principal=self._client.principal.name))
+        client = self._client
+        if client.principal is not None:
+            client.tell(message("authenticated", request.id, principal=client.principal.name))
             return
         try:
-            self._client.principal = await self._service.admit(request.token)
+            await self._service.admit(client, request.token)
         except AccessDeniedError as error:
-            why = Close.TRY_AGAIN if error.denial is Denial.UNCHECKED else Close.DENIED
-            if error.denial not in (Denial.UNCHECKED, Denial.ROLE, Denial.SCOPE):
-                why = Close.UNAUTHENTICATED
-            self._client.finish(why, str(error))
+            client.finish(why_denied(error), str(error))
+        except TooManyRequestsError as error:
+            client.finish(Close.TRY_AGAIN, str(error), retry_after_seconds=error.retry_after_seconds)
 
 
-def admitted(principal: Principal) -> Principal:
-    """The principal, where it may listen here.
-
-    Raises:
-        AccessDeniedError: It may not.
-    """
-    principal.require(Role.VIEWER, SCOPE)
-    return principal
+def why_denied(error: AccessDeniedError) -> Close:
+    """Why a connection ends whose client may not listen, or not any more."""
+    return _DENIALS.get(error.denial, Close.UNAUTHENTICATED)
 
 
 def text_frame(payload: bytes) -> bytes:

@@ -1,27 +1,27 @@
 """How much each client may ask, and how many may come."""
 
 from collections import Counter
+from collections.abc import Callable
 
+from marketstream.serving.access.limits import Limiter, Policy
 from marketstream.serving.websocket.protocol import Fault, RequestError
 from marketstream.settings import WebSocketSettings
 
 _FLOOD = 100  # refusals in a row after which a client is disconnected
 
 
-class Allowance:
-    """A token bucket for one client's messages.
+class MessageLimit:
+    """How many messages one client may send.
 
     Args:
-        per_second: What is filled in each second.
-        burst: What fits in.
-        now: The present, in s of a clock that never goes back.
+        settings: How many at once, and how many a second.
+        monotonic: Seconds that never go back.
     """
 
-    def __init__(self, per_second: float, burst: int, now: float) -> None:
-        self._per_second = per_second
-        self._burst = burst
-        self._tokens = float(burst)
-        self._at = now
+    def __init__(self, settings: WebSocketSettings, monotonic: Callable[[], float]) -> None:
+        self._per_second = settings.requests_per_second
+        policy = Policy("messages", settings.requests_burst, settings.requests_burst / settings.requests_per_second)
+        self._limiter = Limiter(policy, most=1, monotonic=monotonic)
         self._refused = 0
 
     @property
@@ -29,24 +29,22 @@ class Allowance:
         """Whether the client did not stop though it was told."""
         return self._refused >= _FLOOD
 
-    def spend(self, now: float) -> None:
+    def spend(self) -> None:
         """Takes one message.
 
         Raises:
             RequestError: There were too many.
         """
-        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._per_second)
-        self._at = now
-        if self._tokens < 1:
+        allowance = self._limiter.take("")
+        if not allowance.allowed:
             self._refused += 1
-            wait = (1 - self._tokens) / self._per_second
+            wait = allowance.wait_seconds
             raise RequestError(
                 Fault.RATE_LIMITED,
                 f"too many messages: {self._per_second:g} a second are taken; wait {wait:.1f} s. This one was not read",
                 retry_after_seconds=round(wait, 3),
             )
         self._refused = 0
-        self._tokens -= 1
 
 
 class Admission:

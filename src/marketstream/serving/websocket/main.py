@@ -3,6 +3,7 @@
 import asyncio
 import resource
 import signal
+from contextlib import closing
 
 import uvloop
 
@@ -11,8 +12,8 @@ from marketstream.clock import SystemClock
 from marketstream.contracts import topics
 from marketstream.domain.conditions import RULES
 from marketstream.observability.logs import get_logger
-from marketstream.serving.access.principal import Gate, OpenGate
-from marketstream.serving.http import check_host
+from marketstream.serving.access.access import Access
+from marketstream.serving.http import announce, check_host
 from marketstream.serving.market_data import MarketData
 from marketstream.serving.websocket.hub import NAME, Hub
 from marketstream.serving.websocket.server import WebSocketServer
@@ -29,16 +30,16 @@ _EVENTS_SECONDS = 3_600.0  # so long the first subscribers still see past events
 _log = get_logger(NAME)
 
 
-def run(settings: Settings, market_data: MarketData, gate: Gate) -> None:
+def run(settings: Settings, access: Access, market_data: MarketData) -> None:
     """Serves until SIGTERM or SIGINT.
 
     Raises:
         ConfigurationError: The host is not loopback and nothing asks who is there, or the port is taken.
     """
-    if isinstance(gate, OpenGate):
-        check_host(settings.serving)
+    check_host(settings.serving, settings.access)
     _allow_files(settings.websocket.max_clients + _OWN_FILES)
-    uvloop.run(_serve(settings, market_data, gate))
+    with closing(access):
+        uvloop.run(_serve(settings, access, market_data))
 
 
 def _allow_files(count: int) -> None:
@@ -51,7 +52,7 @@ def _allow_files(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
 
 
-async def _serve(settings: Settings, market_data: MarketData, gate: Gate) -> None:
+async def _serve(settings: Settings, access: Access, market_data: MarketData) -> None:
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -62,11 +63,11 @@ async def _serve(settings: Settings, market_data: MarketData, gate: Gate) -> Non
     hub = Hub(settings.websocket, decoder, clock, since_us=since_us, late_us=late_us)
     hub.symbols.update(settings.symbols)
     loader = Loader(market_data, decoder, hub)
-    service = Service(settings.websocket, hub, loader, gate, clock)
+    service = Service(settings.websocket, hub, loader, access, clock)
     source = Source(_reader(settings, decoder, since_us), hub.take, loop)
     server = WebSocketServer(service, hub, settings.serving, lambda: source.away)
     source.start()
-    _log.info("serving", url=f"ws://{settings.serving.host}:{settings.serving.websocket_port}")
+    announce(settings.serving, settings.serving.websocket_port, "ws")
     try:
         await server.run(stop)
     finally:

@@ -46,6 +46,7 @@ class Close(StrEnum):
     AUTH_TIMEOUT = "auth_timeout"
     RESUMED_ELSEWHERE = "resumed_elsewhere"
     CREDENTIAL_EXPIRED = "credential_expired"
+    CREDENTIAL_REVOKED = "credential_revoked"
     TRY_AGAIN = "try_again"
 
 
@@ -57,6 +58,7 @@ CLOSE_CODES: dict[Close, int] = {
     Close.SLOW_CONSUMER: 4008,
     Close.UNAUTHENTICATED: 4401,
     Close.CREDENTIAL_EXPIRED: 4401,
+    Close.CREDENTIAL_REVOKED: 4401,
     Close.DENIED: 4403,
     Close.AUTH_TIMEOUT: 4408,
     Close.RESUMED_ELSEWHERE: 4409,

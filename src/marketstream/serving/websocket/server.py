@@ -1,18 +1,25 @@
 """Listens: opening handshakes, health over HTTP, heartbeats, and the end of what is too slow, too old or too late."""
 
 import asyncio
-import re
+import ssl
 from collections.abc import Callable
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import orjson
+from starlette.datastructures import Headers as RequestHeaders
+from starlette.responses import Response as Refusal
+from starlette.types import Scope
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
 from websockets.http11 import Request, Response
 
-from marketstream.domain.errors import AccessDeniedError, ConfigurationError, Denial
-from marketstream.serving.websocket.client import Client, Conversation
+from marketstream.domain.errors import ConfigurationError
+from marketstream.serving.access.access import check_local, check_same_site, credential_of
+from marketstream.serving.access.middleware import REFUSALS, address_of
+from marketstream.serving.access.refusals import refusal
+from marketstream.serving.websocket.client import Client, Conversation, why_denied
 from marketstream.serving.websocket.hub import Hub
 from marketstream.serving.websocket.protocol import Close, RequestError, message
 from marketstream.serving.websocket.service import Service
@@ -23,9 +30,6 @@ _BACKLOG = 1_024  # clients that may knock at the same moment, as after a restar
 _CLOSE_SECONDS = 5.0  # how long a client may take to end a connection that this side wants to end
 _PING_SECONDS = 20.0
 _SWEEP_SECONDS = 0.5
-_OWN_PAGES = re.compile(r"https?://(localhost|127\.0\.0\.1|\[::1\])(:\d+)?")
-_STATUS = {Denial.ROLE: HTTPStatus.FORBIDDEN, Denial.SCOPE: HTTPStatus.FORBIDDEN}
-_STATUS |= {Denial.UNCHECKED: HTTPStatus.SERVICE_UNAVAILABLE}
 
 
 class WebSocketServer:
@@ -43,6 +47,8 @@ class WebSocketServer:
         self._hub = hub
         self._serving = serving
         self._stream_away = stream_away
+        self._any_page = "*" in serving.cors_origins
+        self._proxies = ProxyHeadersMiddleware(_nothing, serving.trusted_proxies)
         self._clients: set[Client] = set()
         self._beat_due = 0.0
 
@@ -65,7 +71,7 @@ class WebSocketServer:
             await server.wait_closed()
 
     async def _listen(self) -> Server:
-        host, port = self._serving.host, self._serving.websocket_port
+        host, port, tls = self._serving.host, self._serving.websocket_port, _tls(self._serving)
         try:
             return await serve(
                 self._converse,
@@ -74,6 +80,7 @@ class WebSocketServer:
                 process_request=self._examine,
                 create_connection=Client,
                 backlog=_BACKLOG,
+                ssl=tls,
                 compression=None,  # a client's own window of 32 kB and more, and a multiple of the time
                 max_size=self._service.settings.max_message_bytes,
                 write_limit=_WRITE_BUFFER,
@@ -111,25 +118,37 @@ class WebSocketServer:
             return self._health(path)
         if path not in ("/", "/ws"):
             return connection.respond(HTTPStatus.NOT_FOUND, "there is the WebSocket at /, and /health/live\n")
-        origin = request.headers.get("Origin")
-        if origin is not None and not self._welcomes(origin):
-            text = "pages of this site may not connect: MARKETSTREAM_WEBSOCKET__ORIGINS names those that may\n"
-            return connection.respond(HTTPStatus.FORBIDDEN, text)
-        credential = _credential(request.headers)
+        client = _client(connection)
+        scope = await self._scope(client, path, request)
+        client.address = address_of(scope) or client.address
         try:
-            _client(connection).principal = await self._service.admit(credential)
-        except AccessDeniedError as error:
-            if credential is None and error.denial is Denial.MISSING:
-                return None  # a browser can send no header: it says who it is in its first message
-            status = _STATUS.get(error.denial, HTTPStatus.UNAUTHORIZED)
-            response = connection.respond(status, f"{error}\n")
-            if status is HTTPStatus.UNAUTHORIZED:
-                response.headers["WWW-Authenticate"] = "Bearer"
-            return response
+            await self._enter(client, RequestHeaders(scope=scope))
+        except REFUSALS as error:
+            return _as_response(refusal(scope, error))
         return None
 
-    def _welcomes(self, origin: str) -> bool:
-        return bool(_OWN_PAGES.fullmatch(origin)) or origin in self._service.settings.origins
+    async def _enter(self, client: Client, headers: RequestHeaders) -> None:
+        access = self._service.access
+        if access.open:
+            check_local(headers, changes=not self._any_page, pages=access.pages)
+            await self._service.admit(client, None)
+            return
+        if not self._any_page:
+            check_same_site(headers, access.pages, local=True)
+        credential = credential_of(headers)
+        if credential is None:
+            access.visitor(client.address)  # a browser can send no header: it says who it is in its first message
+        else:
+            await self._service.admit(client, credential)
+
+    async def _scope(self, client: Client, path: str, request: Request) -> Scope:
+        """The handshake as REST and the screens would get it, with a trusted proxy's word for where it came from."""
+        raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in request.headers.raw_items()]
+        peer = client.remote_address
+        where = (str(peer[0]), int(peer[1])) if peer else None
+        scope = {"type": "websocket", "scheme": "ws", "path": path, "headers": raw, "client": where}
+        await self._proxies(scope, _nothing, _nothing)
+        return scope
 
     def _health(self, path: str) -> Response:
         ready = not self._stream_away()
@@ -154,14 +173,22 @@ class WebSocketServer:
             elif session.detached_at is not None and now - session.detached_at > settings.resume_seconds:
                 self._hub.drop(session)
         now_us = self._service.clock.now_us()
-        for client in list(self._clients):
-            principal = client.principal
-            if principal is not None and principal.expires_us is not None and principal.expires_us <= now_us:
-                client.finish(Close.CREDENTIAL_EXPIRED, "your credential has expired: come again with a new one")
+        self._end_expired(now_us)
         if now >= self._beat_due:
             self._beat_due = now + settings.heartbeat_seconds
             self._beat(now_us)
         self._hub.measure()
+
+    def _end_expired(self, now_us: int) -> None:
+        """Ends the connections of whoever would not be let in any more."""
+        held = {client.key_id for client in self._clients if client.key_id is not None}
+        ended = {key_id: error for key_id in held if (error := self._service.access.ended(key_id)) is not None}
+        for client in list(self._clients):
+            principal, error = client.principal, ended.get(client.key_id or "")
+            if error is not None:
+                client.finish(why_denied(error), str(error))
+            elif principal is not None and principal.expires_us is not None and principal.expires_us <= now_us:
+                client.finish(Close.CREDENTIAL_EXPIRED, "your credential has expired: come again with a new one")
 
     def _beat(self, now_us: int) -> None:
         stream = "away" if self._stream_away() else "live"
@@ -176,9 +203,26 @@ def _client(connection: ServerConnection) -> Client:
     return connection
 
 
-def _credential(headers: Headers) -> str | None:
-    bearer = headers.get("Authorization", "")
-    scheme, _, token = bearer.partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    return headers.get("X-API-Key") or (bearer or None)
+def _tls(serving: ServingSettings) -> ssl.SSLContext | None:
+    if serving.tls_certificate is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(serving.tls_certificate, serving.tls_key)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{serving.tls_certificate} and its key can't be used ({error.strerror or error}); "
+            "set MARKETSTREAM_SERVING__TLS_CERTIFICATE and MARKETSTREAM_SERVING__TLS_KEY"
+        ) from error
+    return context
+
+
+def _as_response(answer: Refusal) -> Response:
+    headers = Headers([(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.raw_headers])
+    headers["Connection"] = "close"
+    status = HTTPStatus(answer.status_code)
+    return Response(status, status.phrase, headers, bytes(answer.body))
+
+
+async def _nothing(*_: object) -> None:
+    """Takes the place of an application: what is wanted is what happens before it."""

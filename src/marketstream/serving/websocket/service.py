@@ -7,8 +7,9 @@ import asyncio
 
 from marketstream.observability import metrics
 from marketstream.ports import Clock
-from marketstream.serving.access.principal import Gate, OpenGate, Principal
-from marketstream.serving.websocket.client import Client, admitted
+from marketstream.serving.access.access import Access
+from marketstream.serving.access.keys import id_of
+from marketstream.serving.websocket.client import Client
 from marketstream.serving.websocket.hub import Hub
 from marketstream.serving.websocket.limits import Admission
 from marketstream.serving.websocket.protocol import (
@@ -37,26 +38,27 @@ class Service:
         settings: Bounds.
         hub: Books and sessions.
         loader: Fills the books.
-        gate: Tells who somebody is.
+        access: Who may.
         clock: Wall clock.
     """
 
-    def __init__(self, settings: WebSocketSettings, hub: Hub, loader: Loader, gate: Gate, clock: Clock) -> None:
+    def __init__(self, settings: WebSocketSettings, hub: Hub, loader: Loader, access: Access, clock: Clock) -> None:
         self.settings = settings
+        self.access = access
         self.admission = Admission(settings)
         self.clock = clock
         self._hub = hub
         self._loader = loader
-        self._gate = gate
-        self._open = isinstance(gate, OpenGate)  # then everybody is the same principal
 
-    async def admit(self, credential: str | None) -> Principal:
-        """Whoever this credential stands for.
+    async def admit(self, client: Client, credential: str | None) -> None:
+        """Lets a client in by its credential.
 
         Raises:
-            AccessDeniedError: They may not listen here.
+            AccessDeniedError: It may not listen here.
+            TooManyRequestsError: It comes too often, or was wrong too often.
         """
-        return admitted(await asyncio.to_thread(self._gate.admit, credential))
+        entry = await self.access.admit(credential, client.address)
+        client.principal, client.key_id = entry.principal, id_of(credential or "")
 
     def join(self, client: Client) -> None:
         """Gives a client that is known a session, and greets it; or ends it where its principal has too many."""
@@ -64,7 +66,7 @@ class Service:
         if principal is None:
             return
         try:
-            self.admission.enter(principal.name, limited=not self._open)
+            self.admission.enter(principal.name, limited=not self.access.open)  # open: all are one
         except RequestError as error:
             client.finish(Close.TOO_MANY_CLIENTS, str(error))
             return

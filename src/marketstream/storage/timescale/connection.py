@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL in one of three roles, and its errors as the platform's own."""
+"""Connections to PostgreSQL in one of four roles, and its errors as the platform's own."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from psycopg2.extensions import connection as Connection  # noqa: N812  # a clas
 from marketstream.domain.errors import StoreError, StoreUnavailableError
 from marketstream.settings import PostgresSettings
 
-Role = Literal["owner", "writer", "reader"]
+Role = Literal["owner", "writer", "reader", "access"]
 _CONNECT_SECONDS = 5
 
 
@@ -30,6 +30,7 @@ def connect(settings: PostgresSettings, role: Role, *, statement_seconds: float)
         "owner": (settings.owner, settings.owner_password),
         "writer": (settings.writer, settings.writer_password),
         "reader": (settings.reader, settings.reader_password),
+        "access": (settings.access, settings.access_password),
     }[role]
     connection = psycopg2.connect(
         host=settings.host,

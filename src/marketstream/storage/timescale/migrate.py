@@ -34,6 +34,7 @@ def migrate(settings: PostgresSettings, *, target: str = "head") -> None:
         "schema": settings.schema_name,
         "writer": settings.writer,
         "reader": settings.reader,
+        "access": settings.access,
     }
     engine = create_engine(
         "postgresql+psycopg2://", creator=lambda: connect(settings, "owner", statement_seconds=0), poolclass=NullPool

@@ -1,5 +1,6 @@
 """What PostgreSQL's readers share: a pool of read-only connections, named statements, and times as they cross."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,7 +9,7 @@ from psycopg2 import errors
 from psycopg2.extensions import connection as Connection  # noqa: N812  # a class under a lower-case name
 
 from marketstream.settings import PostgresSettings
-from marketstream.storage.timescale.connection import connect, postgres_errors
+from marketstream.storage.timescale.connection import Role, connect, postgres_errors
 from marketstream.storage.timescale.pool import ConnectionPool
 from marketstream.storage.timescale.queries import QUERIES
 
@@ -16,16 +17,28 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class ReaderSession:
-    """Runs named statements as the reader role. The first call connects; threads may share it.
+    """Runs named statements, each a transaction of its own. The first call connects; threads may share it.
 
     Args:
         settings: Where PostgreSQL is.
         pool_size: Connections at most.
         statement_seconds: Longest a query, or the wait for a connection, may take.
+        role: Whose rights it has; the reader's connections are read-only besides.
+        queries: The statements by name.
     """
 
-    def __init__(self, settings: PostgresSettings, *, pool_size: int = 8, statement_seconds: float = 10.0) -> None:
+    def __init__(
+        self,
+        settings: PostgresSettings,
+        *,
+        pool_size: int = 8,
+        statement_seconds: float = 10.0,
+        role: Role = "reader",
+        queries: Mapping[str, str] = QUERIES,
+    ) -> None:
         self._settings = settings
+        self._role: Role = role
+        self._queries = queries
         self._statement_seconds = statement_seconds
         self._pool = ConnectionPool(self._connect, size=pool_size, wait_seconds=statement_seconds)
 
@@ -55,13 +68,13 @@ class ReaderSession:
         self._pool.close_idle()
 
     def _connect(self) -> Connection:
-        connection = connect(self._settings, "reader", statement_seconds=self._statement_seconds)
-        connection.set_session(readonly=True, autocommit=True)
+        connection = connect(self._settings, self._role, statement_seconds=self._statement_seconds)
+        connection.set_session(readonly=self._role == "reader", autocommit=True)
         return connection
 
     def _fetch(self, query: str, parameters: dict[str, Any]) -> list[tuple[Any, ...]]:
         with self._pool.connection() as connection, connection.cursor() as cursor:
-            cursor.execute(QUERIES[query], parameters)
+            cursor.execute(self._queries[query], parameters)
             return cursor.fetchall()
 
 

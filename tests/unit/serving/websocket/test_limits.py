@@ -2,31 +2,33 @@
 
 import pytest
 
-from marketstream.serving.websocket.limits import Admission, Allowance
+from marketstream.serving.websocket.limits import Admission, MessageLimit
 from marketstream.serving.websocket.protocol import Fault, RequestError
 from marketstream.settings import WebSocketSettings
 
 
 def test_a_burst_then_a_rate() -> None:
-    allowance = Allowance(per_second=2, burst=5, now=0)
+    now = 0.0
+    limit = MessageLimit(WebSocketSettings(requests_per_second=2, requests_burst=5), lambda: now)
     for _ in range(5):
-        allowance.spend(0)
+        limit.spend()
     with pytest.raises(RequestError, match=r"wait 0\.5 s") as caught:
-        allowance.spend(0)
+        limit.spend()
     assert (caught.value.fault, caught.value.details) == (Fault.RATE_LIMITED, {"retry_after_seconds": 0.5})
-    allowance.spend(0.5)
+    now = 0.5
+    limit.spend()
     with pytest.raises(RequestError):
-        allowance.spend(0.5)
+        limit.spend()
 
 
 def test_who_does_not_stop_is_a_flood() -> None:
-    allowance = Allowance(per_second=1, burst=1, now=0)
-    allowance.spend(0)
+    limit = MessageLimit(WebSocketSettings(requests_per_second=1, requests_burst=1), lambda: 0.0)
+    limit.spend()
     for _ in range(100):
-        assert not allowance.flooded
+        assert not limit.flooded
         with pytest.raises(RequestError):
-            allowance.spend(0)
-    assert allowance.flooded
+            limit.spend()
+    assert limit.flooded
 
 
 def test_addresses_and_principals_have_their_share() -> None:
