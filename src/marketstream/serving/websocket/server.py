@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -48,7 +49,7 @@ class WebSocketServer:
         self._serving = serving
         self._stream_away = stream_away
         self._any_page = "*" in serving.cors_origins
-        self._proxies = ProxyHeadersMiddleware(_nothing, serving.trusted_proxies)
+        self._proxies: Any = ProxyHeadersMiddleware(_nothing, serving.trusted_proxies)  # uvicorn has types of its own
         self._clients: set[Client] = set()
         self._beat_due = 0.0
 
@@ -146,7 +147,7 @@ class WebSocketServer:
         raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in request.headers.raw_items()]
         peer = client.remote_address
         where = (str(peer[0]), int(peer[1])) if peer else None
-        scope = {"type": "websocket", "scheme": "ws", "path": path, "headers": raw, "client": where}
+        scope: Scope = {"type": "websocket", "scheme": "ws", "path": path, "headers": raw, "client": where}
         await self._proxies(scope, _nothing, _nothing)
         return scope
 
