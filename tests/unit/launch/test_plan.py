@@ -67,6 +67,19 @@ def test_the_producer_is_told_the_feeds(settings: Settings) -> None:
     assert environment["MARKETSTREAM_POLYGON__REST_URL"] == "https://example.com"
 
 
+def test_addresses_say_where_each_process_listens_and_how(tmp_path: Path) -> None:
+    serving = {"host": "0.0.0.0", "metrics_host": "10.0.0.5"}  # noqa: S104  # only shown
+    pem = {"tls_certificate": tmp_path / "certificate.pem", "tls_key": tmp_path / "key.pem"}
+    for tls, more in (("", {}), ("s", pem)):
+        services = by_name(load_settings(data_dir=tmp_path, serving=serving | more))
+        assert [services[name].address for name in ("api", "websocket", "dashboard", "metrics")] == [
+            f"http{tls}://127.0.0.1:8000/docs",
+            f"ws{tls}://127.0.0.1:8001",
+            f"http{tls}://127.0.0.1:8050",
+            "http://10.0.0.5:9100/metrics",
+        ]
+
+
 def test_told_feeds_resolve_to_themselves(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     from marketstream.launch.feeds import choose_feeds
 

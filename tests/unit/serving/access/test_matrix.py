@@ -197,6 +197,27 @@ async def test_the_description_says_who_is_asked(world: Any, client: httpx.Async
     assert not any("401" in each["responses"] for path in opened["paths"].values() for each in path.values())
 
 
+async def test_pages_of_named_origins_ask_first_and_read_refusals_too(world: Any, door: Door) -> None:
+    app = create_app(world.market_data, extras=Extras(cors_origins=["https://charts.example"]), access=door.access())
+    page = {"Origin": "https://charts.example"}
+    asked = {"Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": "authorization"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://market.example") as client:
+        preflight = await client.options("/api/v1/symbols", headers=page | asked)
+        assert preflight.status_code == 200
+        assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
+        refused = await client.get("/api/v1/symbols", headers=page)
+        problem(refused, 401, "access-missing")
+        assert refused.headers["access-control-allow-origin"] == "https://charts.example"
+        exposed = refused.headers["access-control-expose-headers"]
+        assert {"WWW-Authenticate", "RateLimit", "RateLimit-Policy"} <= set(exposed.split(", "))
+        answer = await client.get("/api/v1/symbols", headers=page | bearer(door.key()))
+        assert answer.status_code == 200
+        assert {"origin", "authorization", "x-api-key"} <= set(answer.headers["vary"].lower().split(", "))
+        assert (
+            "access-control-allow-origin" not in (await client.get("/", headers={"Origin": "https://x.test"})).headers
+        )
+
+
 async def test_two_credentials_are_one_too_many(client: httpx.AsyncClient, door: Door) -> None:
     key = door.key()
     problem(await client.get("/api/v1/symbols", headers=bearer(key) | {"X-API-Key": key}), 400, "bad-credentials")
