@@ -8,7 +8,10 @@ import orjson
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
+from listening import listening
 from marketstream.cli import app
 from marketstream.domain.errors import ConfigurationError
 from marketstream.settings import Settings
@@ -116,6 +119,43 @@ def test_a_key_is_made_used_rotated_and_revoked(api: httpx.Client, command: Call
     assert "credentials cross the network in clear" in log
     for secret in (key[17:], second[17:], PEPPER):
         assert secret not in log + str(told)
+
+
+def test_the_screens_ask_too(market: StoredMarket, command: Callable[..., Result], logs: Path) -> None:
+    key, elsewhere = made(command, "create", "looker"), made(command, "create", "else", "--scope", "rest")
+    port = market.settings.serving.dashboard_port
+    with (
+        served("dashboard", market.settings, port, logs / "dashboard.log", **LOCKED) as address,
+        httpx.Client(base_url=address, timeout=20) as screens,
+    ):
+        assert screens.get("/").status_code == 401
+        assert screens.get("/", headers={"Accept": "text/html"}).headers["location"].startswith("/login")
+        assert (status(screens, key, "/"), status(screens, elsewhere, "/")) == (200, 403)
+        signed_in = screens.post("/login", data={"credential": key})
+        assert signed_in.status_code == 303
+        assert screens.get("/").status_code == 200
+
+
+async def test_the_websocket_asks_too(market: StoredMarket, command: Callable[..., Result], logs: Path) -> None:
+    key, elsewhere = made(command, "create", "listener"), made(command, "create", "deaf", "--scope", "rest")
+    port = market.settings.serving.websocket_port
+    with served("websocket", market.settings, port, logs / "websocket.log", **LOCKED) as address:
+        url = address.replace("http", "ws")
+        with pytest.raises(InvalidStatus, match="403"):
+            await connect(url, additional_headers={"X-API-Key": elsewhere})
+        async with (
+            listening(url) as stranger,
+            listening(url, additional_headers={"X-API-Key": key}) as known,
+        ):
+            assert stranger.welcome["type"] == "auth_required"
+            assert (await stranger.ask(type="subscribe", symbols=["BTCUSDT"]))["code"] == "auth_required"
+            assert known.welcome["principal"] == "key:listener"
+            assert (await stranger.ask(type="auth", token=key))["type"] == "welcome"
+            made(command, "revoke", key[:16])
+            assert [await client.ended() for client in (stranger, known)] == [(4401, "credential_revoked")] * 2
+    log = (logs / "websocket.log").read_text()
+    assert "credentials cross the network in clear" in log
+    assert key[17:] not in log
 
 
 def test_what_can_not_be_is_said(command: Callable[..., Result]) -> None:

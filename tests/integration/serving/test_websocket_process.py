@@ -13,15 +13,13 @@ import orjson
 import pytest
 
 from listening import Listener, listening
-from marketstream.bootstrap import build_access, create_topics
+from marketstream.bootstrap import create_topics
 from marketstream.bus.admin import ensure_topics
 from marketstream.bus.publisher import KafkaPublisher
 from marketstream.contracts.messages import encode
-from marketstream.domain.errors import ConfigurationError
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Tick
-from marketstream.serving.websocket.main import run
-from marketstream.settings import Settings, load_settings
+from marketstream.settings import Settings
 from marketstream.testing.platform import eventually
 from marketstream.testing.samples import sample_bars, sample_ticks
 from served import StoredMarket, served, stored_market
@@ -129,9 +127,3 @@ def test_the_documented_example_runs(address: str, market: StoredMarket) -> None
         lines = [example.stdout.readline().split()[:2] for _ in range(2)]
         assert lines == [["updates", "ticks"]] * 2
         assert example.wait(30) == 0
-
-
-def test_it_does_not_serve_strangers() -> None:
-    settings = load_settings(serving={"host": "0.0.0.0"})  # noqa: S104  # that is what is refused
-    with pytest.raises(ConfigurationError, match="authentication"):
-        run(settings, build_access(settings, "websocket"), None)  # type: ignore[arg-type]  # it does not come to that
