@@ -64,6 +64,7 @@ def test_every_migration_file_knows_its_variables() -> None:
         "schema",
         "writer",
         "reader",
+        "access",
         "partition_ticks",
         "partition_bars",
         "partition_feed_events",
