@@ -34,9 +34,10 @@ from marketstream.domain.market import Bar, Tick
 from marketstream.settings import Settings
 from marketstream.testing.platform import Platform
 
-# Looking costs processor time that the platform then lacks: seldom enough to matter little, often enough to tell.
-_REST_PAUSE_SECONDS = 0.025
-_POSTGRES_PAUSE_SECONDS = 0.05
+# Seldom enough to cost the platform little, often enough to tell.
+_REST_PAUSE_SECONDS = 0.1
+_POSTGRES_PAUSE_SECONDS = 0.1
+_SETTLE_SECONDS = 300.0
 PERCENTILES = (50, 95, 99, 99.9)
 PLACES = ("redis tick", "redis bar", "rest bar", "postgres tick", "postgres bar")
 
@@ -86,6 +87,8 @@ def measure(running: Platform, options: argparse.Namespace) -> dict[str, Any]:
     watches: Watches = {place: {symbol: Watch() for symbol in SYMBOLS} for place in PLACES}
     print(f"warming up for {options.warm_up:g} s …", flush=True)
     time.sleep(options.warm_up)
+    waited = settle(settings, options.rate)
+    print(f"the queries have caught up with what came while they started after {waited:.0f} s more", flush=True)
     with watched(running) as trees:
         began_us, ended_us = watch(settings, watches, options)
     used = usage(trees)
@@ -101,6 +104,23 @@ def measure(running: Platform, options: argparse.Namespace) -> dict[str, Any]:
     total = sum(each["cores"] for each in used.values())
     print(f"  {'all':<24} {total:6.3f} cores  {sum(each['mib'] for each in used.values()):7.0f} MiB")
     return figures | {"services": used}
+
+
+def settle(settings: Settings, rate: float) -> float:
+    """Waits until the indicators are less than two seconds of bars' versions behind, for a limited time.
+
+    Returns:
+        How many seconds it took; the limit where they don't catch up.
+    """
+    began, enough = time.monotonic(), 2 * rate * len(settings.intervals)
+    progress = settings.data_dir / "run" / "indicators.json"
+    while (waited := time.monotonic() - began) < _SETTLE_SECONDS:
+        if progress.exists():
+            report = json.loads(progress.read_bytes())
+            if (report["batch_id"] or 0) > 0 and report["lag_messages"] < enough:
+                break
+        time.sleep(1)
+    return waited
 
 
 def watch(settings: Settings, watches: Watches, options: argparse.Namespace) -> tuple[int, int]:
@@ -212,7 +232,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=1_000, help="ticks a second")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--warm-up", type=float, default=60)
-    parser.add_argument("--pause", type=float, default=0.002, help="seconds between looks at Redis")
+    parser.add_argument("--pause", type=float, default=0.005, help="seconds between looks at Redis")
     parser.add_argument("--trigger", default="realtime")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     parser.add_argument("--keep", type=Path, help="keep the platform's data and logs here")

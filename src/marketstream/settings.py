@@ -362,7 +362,7 @@ class WriterSettings(Section):
     """How the store writers batch."""
 
     max_messages: int = Field(default=5_000, ge=1, description="most messages in one batch")
-    redis_flush_seconds: float = Field(default=0.002, ge=0, description="how long a batch for Redis may collect")
+    redis_flush_seconds: float = Field(default=0.005, ge=0, description="how long a batch for Redis may collect")
     timescale_flush_seconds: float = Field(default=0.2, ge=0, description="how long a batch for PostgreSQL may collect")
     influx_flush_seconds: float = Field(default=1.0, ge=0, description="how long a batch for InfluxDB may collect")
     tick_retention_days: int = Field(default=7, ge=1, description="how long PostgreSQL keeps ticks")

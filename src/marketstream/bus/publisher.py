@@ -25,7 +25,7 @@ class KafkaPublisher:
         linger_ms: How long a message may wait for company in its batch.
     """
 
-    def __init__(self, bootstrap_servers: str, *, queue_messages: int = 50_000, linger_ms: float = 1.0) -> None:
+    def __init__(self, bootstrap_servers: str, *, queue_messages: int = 50_000, linger_ms: float = 5.0) -> None:
         self._config = {
             "bootstrap.servers": bootstrap_servers,
             "enable.idempotence": True,

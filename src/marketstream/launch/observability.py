@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import httpx
-
 from marketstream.domain.errors import LaunchError
+from marketstream.launch.answers import http_fault
 from marketstream.launch.places import checkout, infra, on_path
 from marketstream.launch.secrets import admin_secret
 from marketstream.launch.servers.base import LOOPBACK
@@ -15,7 +14,6 @@ from marketstream.settings import Settings
 _ALERTMANAGERS = ("alertmanager", "prometheus-alertmanager")  # upstream's name, Debian's name
 _GRAFANAS = ("grafana", "grafana-server")
 _GRAFANA_HOMES = (Path("/usr/share/grafana"), Path("/opt/homebrew/share/grafana"), Path("/usr/local/share/grafana"))
-_TIMEOUT_SECONDS = 3.0
 
 
 def observability_services(settings: Settings) -> tuple[Service, ...]:
@@ -42,7 +40,7 @@ def _prometheus(settings: Settings) -> Service:
         after=("metrics",),
         prepare=lambda: _configure_prometheus(settings, home),
         command=lambda: [*command, f"--web.listen-address={LOOPBACK}:{port}"],
-        fault=lambda: _fault(f"http://{LOOPBACK}:{port}/-/ready"),
+        fault=lambda: http_fault(f"http://{LOOPBACK}:{port}/-/ready"),
         ports=(port,),
         address=f"http://{LOOPBACK}:{port}",
     )
@@ -81,7 +79,7 @@ def _alertmanager(settings: Settings) -> Service:
             "--cluster.listen-address=",
             "--log.level=warn",
         ],
-        fault=lambda: _fault(f"http://{LOOPBACK}:{port}/-/ready"),
+        fault=lambda: http_fault(f"http://{LOOPBACK}:{port}/-/ready"),
         ports=(port,),
         address=f"http://{LOOPBACK}:{port}",
     )
@@ -101,7 +99,7 @@ def _grafana(settings: Settings) -> Service:
         after=("postgres",),
         command=lambda: [str(binary), *subcommand, f"--homepath={_grafana_home()}"],
         environment=lambda: _grafana_environment(settings),
-        fault=lambda: _fault(f"http://{LOOPBACK}:{port}/api/health"),
+        fault=lambda: http_fault(f"http://{LOOPBACK}:{port}/api/health"),
         ports=(port,),
         address=f"http://{LOOPBACK}:{port}",
     )
@@ -139,11 +137,3 @@ def _grafana_environment(settings: Settings) -> Mapping[str, str]:
         "INFLUXDB_BUCKET": influx.bucket,
         "INFLUXDB_TOKEN": influx.token.get_secret_value(),
     }
-
-
-def _fault(url: str) -> str | None:
-    try:
-        answer = httpx.get(url, timeout=_TIMEOUT_SECONDS)
-    except httpx.HTTPError as error:
-        return f"{url}: {error}"
-    return None if answer.is_success else f"{url}: status {answer.status_code}"

@@ -10,6 +10,7 @@ import httpx
 
 from marketstream.bus.admin import ensure_topics
 from marketstream.contracts.topics import all_topics
+from marketstream.launch.answers import ask, http_fault
 from marketstream.launch.feeds import Feeds, feed_environment
 from marketstream.launch.jars import KAFKA, SPARK, jars_present
 from marketstream.launch.observability import observability_services
@@ -20,7 +21,6 @@ from marketstream.settings import Settings
 
 _BUILD = "influxdb-build"
 _OPTIONAL_SERVERS = frozenset({"influxdb"})
-SHORT_SECONDS = 3.0
 _ACTIVE_QUERIES = re.compile(r"Active Streaming Queries \([1-9]")
 
 
@@ -132,7 +132,7 @@ def _spark_cluster(settings: Settings) -> list[Service]:
             kind=Kind.PROCESS,
             command=_command(name),
             after=() if name == "spark-master" else ("spark-master",),
-            fault=partial(_http_fault, f"http://{cluster.host}:{page}/json/"),
+            fault=partial(http_fault, f"http://{cluster.host}:{page}/json/"),
             ports=ports[name],
             address=f"http://{cluster.host}:{page}",
         )
@@ -175,7 +175,7 @@ def _screens(settings: Settings) -> list[Service]:
             kind=Kind.PROCESS,
             command=_command("run", name),
             after=needs.get(name, ("redis", "migrations")),
-            fault=partial(_http_fault, f"{origins[name]}{'/metrics' if name == 'metrics' else '/health/live'}"),
+            fault=partial(http_fault, f"{origins[name]}{'/metrics' if name == 'metrics' else '/health/live'}"),
             ports=(port,),
             address=f"{shown[name]}{pages.get(name, '')}",
         )
@@ -206,7 +206,7 @@ def _fixed(command: Sequence[str]) -> Callable[[], list[str]]:
 def _query_fault(url: str) -> str | None:
     """Spark's page comes up long before its query runs, and outlives it; only the page counts queries."""
     try:
-        answer = httpx.get(url, timeout=SHORT_SECONDS)
+        answer = ask(url)
     except httpx.HTTPError as error:
         return f"{url}: {error}"
     return None if _ACTIVE_QUERIES.search(answer.text) else f"{url}: no query is active"
@@ -214,12 +214,3 @@ def _query_fault(url: str) -> str | None:
 
 def _reachable(host: str) -> str:
     return "127.0.0.1" if host in ("0.0.0.0", "") else host  # noqa: S104  # only compared with, to find the way back
-
-
-def _http_fault(url: str) -> str | None:
-    try:
-        # Whether our own process answers is the question: its certificate need not be known here, nor name loopback.
-        answer = httpx.get(url, timeout=SHORT_SECONDS, follow_redirects=False, verify=not url.startswith("https:"))
-    except httpx.HTTPError as error:
-        return f"{url}: {error}"
-    return None if answer.is_success else f"{url}: status {answer.status_code}"

@@ -127,14 +127,16 @@ class Unit:
 
     async def _become_healthy(self, process: subprocess.Popen[bytes]) -> str | None:
         """None once it answers, else why it didn't in time."""
-        deadline = time.monotonic() + self.service.start_seconds
+        began = time.monotonic()
         fault = await self._fault()
         while fault is not None:
             if process.poll() is not None:
                 return await self._ending(process)
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > self.service.start_seconds:
                 return f"not healthy after {self.service.start_seconds:g} s: {fault}"
-            await asyncio.sleep(_POLL_SECONDS)
+            # What takes long to start is asked less often: the answers cost it time.
+            await asyncio.sleep(min(1.0, max(_POLL_SECONDS, waited / 20)))
             fault = await self._fault()
         try:
             await asyncio.to_thread(self.service.after_start)

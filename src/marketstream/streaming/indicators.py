@@ -25,6 +25,7 @@ from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar
 from marketstream.streaming.history import BarHistory, HistorySource, worker_history
+from marketstream.streaming.newest import without_replaced
 
 # Raise it whenever the grouping or the state changes: checkpoints made for another version are not resumed.
 TRANSFORM_VERSION = 4
@@ -63,10 +64,13 @@ def make_indicators(messages: DataFrame, recipe: IndicatorRecipe) -> DataFrame:
     """
     # One column of two: Spark's worker converts every cell of every row by itself.
     series = F.concat_ws(" ", _interval(), F.col("key").cast("string"))
-    return (
+    bars = (
         messages.where("key is not null and value is not null")
         .where(F.col("topic") != QUERY_WAKES)  # what they are for has happened: there is a batch
         .select(series.alias("series"), "value")
+    )
+    return (
+        without_replaced(bars)
         .groupBy("series")
         .transformWithState(IndicatorProcessor(recipe), _OUTPUT_SCHEMA, "Update", "ProcessingTime")
     )

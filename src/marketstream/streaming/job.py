@@ -73,7 +73,7 @@ class BarsJob:
             .outputMode("update")
             .format("kafka")
             .options(**kafka)
-            .option("kafka.linger.ms", "3")
+            .option("kafka.linger.ms", "5")
             .option("kafka.compression.type", "snappy")
             .option("checkpointLocation", str(checkpoint.path))
         )
@@ -82,7 +82,7 @@ class BarsJob:
     def _source_limits(self) -> dict[str, str]:
         if self.trigger.realtime:
             # As many fetches as batches that could leave within a few milliseconds, rather than one for every tick.
-            return {"kafka.fetch.max.wait.ms": "8", "kafka.fetch.min.bytes": "16384"}
+            return {"kafka.fetch.max.wait.ms": "16", "kafka.fetch.min.bytes": "16384"}
         return {"maxOffsetsPerTrigger": _BATCH_TICKS_MAX}
 
 

@@ -85,13 +85,16 @@ class _Beans:
 
     def __init__(self, spark: SparkSession) -> None:
         context: Any = spark.sparkContext
-        self._gateway, self._jvm = context._gateway, context._jvm
-        self._server = self._jvm.java.lang.management.ManagementFactory.getPlatformMBeanServer()
+        self._gateway, jvm = context._gateway, context._jvm
+        # Once: for each part of a class's name py4j has the JVM look through all its jars.
+        self._class, self._object = jvm.java.lang.Class, jvm.java.lang.Object
+        self._name = jvm.javax.management.ObjectName
+        self._server = jvm.java.lang.management.ManagementFactory.getPlatformMBeanServer()
         self._query = self._method("queryNames", "javax.management.ObjectName", "javax.management.QueryExp")
         self._get = self._method("getAttribute", "javax.management.ObjectName", "java.lang.String")
 
     def name(self, text: str) -> Any:
-        return self._jvm.javax.management.ObjectName(text)
+        return self._name(text)
 
     def names(self, pattern: str) -> Any:
         return self._call(self._query, self.name(pattern), None)
@@ -100,13 +103,13 @@ class _Beans:
         return float(self._call(self._get, name, attribute))
 
     def _method(self, name: str, *parameters: str) -> Any:
-        types = self._gateway.new_array(self._jvm.java.lang.Class, len(parameters))
+        types = self._gateway.new_array(self._class, len(parameters))
         for number, parameter in enumerate(parameters):
-            types[number] = self._jvm.java.lang.Class.forName(parameter)
-        return self._jvm.java.lang.Class.forName("javax.management.MBeanServerConnection").getMethod(name, types)
+            types[number] = self._class.forName(parameter)
+        return self._class.forName("javax.management.MBeanServerConnection").getMethod(name, types)
 
     def _call(self, method: Any, *arguments: Any) -> Any:
-        passed = self._gateway.new_array(self._jvm.java.lang.Object, len(arguments))
+        passed = self._gateway.new_array(self._object, len(arguments))
         for number, argument in enumerate(arguments):
             if argument is not None:  # as the array's elements are from the beginning
                 passed[number] = argument

@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx
 
 from marketstream.domain.errors import LaunchError
+from marketstream.launch.answers import ask
 from marketstream.launch.influx_build import built_binary, missing_tools
 from marketstream.launch.places import on_path
 from marketstream.launch.secrets import admin_secret
@@ -72,7 +73,7 @@ class InfluxServer(Server):
     def fault(self) -> str | None:
         """Its own health report."""
         try:
-            answer = httpx.get(f"{self._url}/health", timeout=3)
+            answer = ask(f"{self._url}/health")
         except httpx.HTTPError as error:
             return f"InfluxDB on port {self.settings.influx.port}: {error}"
         if answer.status_code != httpx.codes.OK:

@@ -44,7 +44,7 @@ end
 -- What orders bars of one key before their revisions: start, made here or by a provider, and if made here, trades seen
 -- and how many of these were taken out; final.
 local function bar_order(bar)
-  local made_here = not string.find(bar, '"provider":%s*"')
+  local made_here = not string.find(bar, '"provider":"', 1, true)
   local taken_out = math.max(field(bar, 'cancelled'), 0)
   local seen = made_here and field(bar, 'trade_count') + taken_out or 0
   return { field(bar, 'start_us'), made_here and 1 or 0, seen, taken_out, final(bar) }

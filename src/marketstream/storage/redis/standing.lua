@@ -3,11 +3,13 @@
 -- A trade stands unless a cancel takes it back: the one that has its id, else the first, by (sequence, id), of those
 -- that equal what the cancel repeats. That follows from the kept trades and cancels alone, whichever came first.
 --
--- Stored messages are the platform's own compact JSON, in which a quote inside a text is always escaped: a pattern with
--- quotes finds the field and nothing else.
+-- Stored messages are the platform's own compact JSON, in which a quote inside a text is always escaped: a search with
+-- quotes finds the field and nothing else. It is one for plain text: trying a pattern at each character of a message
+-- takes ten times as long.
 
 local function digits(message, name)
-  return string.match(message, '"' .. name .. '":(%-?%d+)') or '-1' -- what isn't ours is older
+  local _, colon = string.find(message, '"' .. name .. '":', 1, true)
+  return colon and string.match(message, '^%-?%d+', colon + 1) or '-1' -- what isn't ours is older
 end
 local function field(message, name)
   return tonumber(digits(message, name))
