@@ -2,6 +2,7 @@
 
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,13 @@ class PastStand:
         """The symbol's trades in the table."""
         with closing(TimescaleReader(self.settings.postgres)) as reader:
             return reader.ticks(symbol, start_us=None, end_us=None, limit=1_000_000)
+
+    def wait_stored(self, symbol: str, count: int) -> None:
+        """Waits until the table has so many of the symbol's trades."""
+        deadline = time.monotonic() + 60
+        while (found := len(self.stored(symbol))) != count:
+            assert time.monotonic() < deadline, f"{found} of {count} trades are stored"
+            time.sleep(0.05)
 
 
 @contextmanager

@@ -72,6 +72,7 @@ def test_late_trades_are_put_back_exactly_once(stand: PastStand) -> None:
     stand.put(letter(element(symbol, 14), symbol), letter(element(other, 1), other))  # one of them a second time
     desk = build_dead_letter_desk(stand.settings)
     wanted = LetterFilter(reason=Reason.LATE, symbol=symbol)
+    stand.wait_stored(symbol, 10)  # which a trial does not do
 
     tried = desk.reinject(wanted, dry_run=True)
     assert ids(stand.published(symbol)) == each_once(range(10))
