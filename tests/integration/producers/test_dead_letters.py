@@ -181,7 +181,7 @@ def test_what_is_still_wrong_is_said(stand: PastStand) -> None:
 
 def test_letters_are_found_from_the_newest_back(stand: PastStand) -> None:
     symbol, other = stand.settings.symbols
-    stand.put(*(letter(b"x" * 2_000, symbol, Reason.MALFORMED) for _ in range(400)))
+    stand.put(*(letter(b"x" * 2_000, symbol, Reason.MALFORMED) for _ in range(3_000)))
     middle_us = (time.time_ns() // 1_000_000 + 1) * 1_000
     while time.time_ns() // 1_000 < middle_us:
         pass  # until the next millisecond begins
@@ -193,9 +193,9 @@ def test_letters_are_found_from_the_newest_back(stand: PastStand) -> None:
     assert [each.letter.symbol for each in newest.letters] == [other] * 4
     assert newest.more
     assert newest.scanned < desk.letters(LetterFilter(), 10_000).scanned - 100  # it stopped long before the oldest
-    own = desk.letters(LetterFilter(symbol=symbol), 1_000)
+    own = desk.letters(LetterFilter(symbol=symbol), 10_000)
     times = [each.time_us for each in own.letters]
-    assert len(times) == 400
+    assert len(times) == 3_000
     assert times == sorted(times, reverse=True)
     assert not own.more
     late = desk.groups(LetterFilter(symbol=other, since_us=middle_us)).groups

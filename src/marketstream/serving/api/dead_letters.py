@@ -85,7 +85,7 @@ def dead_letter_router(desk: DeadLetterDesk) -> APIRouter:
         wanted = _filter(reason, provider, symbol, since)
         return answered(request, GroupsAnswer.of(at_desk.ask(lambda held: held.groups(wanted))).model_dump())
 
-    @router.post("/reinject", summary="Put dead letters back", responses=_problems(422, 503))
+    @router.post("/reinject", summary="Put dead letters back", responses=_problems(400, 422, 503))
     def reinject(request: ReinjectRequest) -> ReinjectionAnswer:
         """Reads letters with today's adapters and publishes what passes, each trade exactly once; lateness is waived.
 

@@ -94,6 +94,7 @@ def refused_parameters(faults: Mapping[str, str]) -> Problem:
 def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What an operation's description says of its failures."""
     texts = {
+        400: "The body is no JSON in UTF-8",
         404: "Unknown symbol, or nothing of it yet",
         406: "None of the formats that the Accept header names",
         422: "A parameter is wrong",
@@ -152,7 +153,11 @@ async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this type alone
     title = HTTPStatus(error.status_code).phrase
     kind = title.lower().replace(" ", "-")
-    detail = "No such address; /docs lists them." if error.status_code == HTTPStatus.NOT_FOUND else error.detail
+    details: dict[int, str] = {
+        HTTPStatus.NOT_FOUND: "No such address; /docs lists them.",
+        HTTPStatus.BAD_REQUEST: "The body is no JSON in UTF-8.",  # what the framework finds no better words for
+    }
+    detail = details.get(error.status_code, error.detail)
     return _respond(request, Problem(error.status_code, kind, title, detail), dict(error.headers or {}))
 
 

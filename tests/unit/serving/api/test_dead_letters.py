@@ -155,6 +155,13 @@ async def test_what_says_too_little_or_too_much_is_refused(
     assert not desk.asked
 
 
+async def test_a_body_that_is_no_text_is_refused(client: httpx.AsyncClient, desk: MemoryDesk) -> None:
+    kind = {"content-type": "application/json"}
+    answer = await client.post(f"{PATH}/reinject", content=b"\xff\xfe\x00", headers=kind)
+    assert (answer.status_code, answer.json()["detail"]) == (400, "The body is no JSON in UTF-8.")
+    assert not desk.asked
+
+
 async def test_a_form_of_another_site_changes_nothing(client: httpx.AsyncClient, desk: MemoryDesk) -> None:
     """A page elsewhere may send such a request without being allowed to."""
     for kind in ("text/plain", "application/x-www-form-urlencoded"):
