@@ -26,7 +26,7 @@ from marketstream.serving.api.letter_schemas import (
 )
 from marketstream.serving.api.paging import Cursor, next_link, read_cursor
 from marketstream.serving.api.params import TIME_HELP, parse_time
-from marketstream.serving.api.problems import MEDIA_TYPE, Problem, ProblemBody, invalid_parameter
+from marketstream.serving.api.problems import Problem, invalid_parameter, problem_responses
 from marketstream.serving.api.strict import StrictRoute
 
 T = TypeVar("T")
@@ -181,6 +181,9 @@ def _answers(model: type[BaseModel], *statuses: int) -> dict[int | str, dict[str
 
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    texts = {404: "No such letter", 422: "A parameter is wrong", 503: "Kafka or the database is away, or busy"}
-    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}}}
-    return {status: {"description": texts[status], "content": content} for status in statuses}
+    texts = {404: "No such letter", 503: "Kafka or the database is away, or busy"}
+    described = problem_responses(*statuses)
+    for status, text in texts.items():
+        if status in described:
+            described[status]["description"] = text
+    return described
