@@ -10,7 +10,15 @@ from marketstream.domain.errors import StoreUnavailableError
 from marketstream.serving.api.answers import FORMS, not_acceptable
 from marketstream.serving.api.dead_letters import no_letter, unavailable
 from marketstream.serving.api.exports import FILE_FORMS
-from marketstream.serving.api.problems import MEDIA_TYPE, Problem, ProblemBody, body_of, store_away, unknown_symbol
+from marketstream.serving.api.problems import (
+    MEDIA_TYPE,
+    Problem,
+    ProblemBody,
+    body_of,
+    store_away,
+    unknown_symbol,
+    unreadable_body,
+)
 from marketstream.serving.api.strict import query_names, unknown_parameters
 
 REQUEST_ID = "3bdfe5ff67b2478aae35224af2f9912a"
@@ -77,4 +85,10 @@ def _unavailable(route: APIRoute) -> Problem:
     return store_away(StoreUnavailableError("the database is away"))
 
 
-_PROBLEMS: Mapping[int, Any] = {404: _not_found, 406: _not_acceptable, 422: _invalid, 503: _unavailable}
+_PROBLEMS: Mapping[int, Any] = {
+    400: lambda _route: unreadable_body(),
+    404: _not_found,
+    406: _not_acceptable,
+    422: _invalid,
+    503: _unavailable,
+}

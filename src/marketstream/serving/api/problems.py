@@ -84,6 +84,11 @@ def invalid_parameter(name: str, fault: str, **extra: object) -> Problem:
     return Problem(422, "invalid-parameter", "Invalid parameter", f"{name}: {fault}", errors=errors, **extra)
 
 
+def unreadable_body() -> Problem:
+    """A 400 about a body of which not even the faults can be named."""
+    return Problem(400, "unreadable-body", "Unreadable body", "The body is no JSON in UTF-8.")
+
+
 def refused_parameters(faults: Mapping[str, str]) -> Problem:
     """A 422 about query parameters by their names."""
     errors = [{"parameter": name, "fault": fault} for name, fault in faults.items()]
@@ -153,11 +158,9 @@ async def _on_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # registered for this type alone
     title = HTTPStatus(error.status_code).phrase
     kind = title.lower().replace(" ", "-")
-    details: dict[int, str] = {
-        HTTPStatus.NOT_FOUND: "No such address; /docs lists them.",
-        HTTPStatus.BAD_REQUEST: "The body is no JSON in UTF-8.",  # what the framework finds no better words for
-    }
-    detail = details.get(error.status_code, error.detail)
+    detail = "No such address; /docs lists them." if error.status_code == HTTPStatus.NOT_FOUND else error.detail
+    if error.status_code == HTTPStatus.BAD_REQUEST:  # the framework's, for a body that it can't read
+        return _respond(request, unreadable_body())
     return _respond(request, Problem(error.status_code, kind, title, detail), dict(error.headers or {}))
 
 
