@@ -52,7 +52,7 @@ def check_indicators(platform, trades):
                 lambda interval=interval: (
                     not indicator_faults(trades, interval, indicators_in_database(platform, interval))
                 ),
-                within_seconds=60,
+                within_seconds=300,
                 what=f"the indicators of {interval} to be TA-Lib's",
                 every_seconds=1.0,
             )
