@@ -25,6 +25,18 @@ from marketstream.serving.access.principal import Gate, OpenGate, Part, Principa
 from marketstream.serving.access.refusals import BadCredentialsError, CrossSiteError
 from marketstream.serving.access.sessions import Sessions
 
+__all__ = [
+    "Access",
+    "Entry",
+    "Part",
+    "check_local",
+    "check_same_site",
+    "credential_of",
+    "current_principal",
+    "is_loopback",
+    "speaking",
+]
+
 _MOST_REMEMBERED = 10_000
 _CHECKS_AT_ONCE = 4
 

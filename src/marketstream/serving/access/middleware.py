@@ -86,9 +86,7 @@ class Guard:
         state["principal"] = entry.principal
         return entry
 
-    async def _visit(
-        self, headers: Headers, address: str, state: dict[str, object], part: Part | None
-    ) -> Entry:
+    async def _visit(self, headers: Headers, address: str, state: dict[str, object], part: Part | None) -> Entry:
         """Somebody nobody asks who they are; whoever says so all the same is known to the route."""
         if self._access.open or "authorization" in headers or "x-api-key" in headers:
             try:
