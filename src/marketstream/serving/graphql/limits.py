@@ -125,8 +125,9 @@ class Scales:
         known: Mapping[str, GraphQLField] = getattr(parent, "fields", {})
         field = known.get(name)
         inner = self._selection(node.selection_set, get_named_type(field.type) if field else None)
-        cost = 0 if name.startswith("__") else self._cost(node, field, inner.cost)
-        return Weight(inner.depth + 1, inner.fields + 1, inner.aliases + (node.alias is not None), min(cost, _LARGEST))
+        about_schema = name.startswith("__")  # small and fixed; validation bounds how deep it may be nested
+        cost, depth = (0, 0) if about_schema else (self._cost(node, field, inner.cost), inner.depth)
+        return Weight(depth + 1, inner.fields + 1, inner.aliases + (node.alias is not None), min(cost, _LARGEST))
 
     def _cost(self, node: FieldNode, field: GraphQLField | None, inner: int) -> int:
         if field is None or node.selection_set is None:

@@ -73,12 +73,17 @@ class Loaders:
 
     def __init__(self, readers: Readers) -> None:
         self._readers = readers
+        self._intervals: DataLoader[str, Sequence[Interval]] = DataLoader(self._load_intervals, cache=False)
         self._latest: DataLoader[str, Answer[Tick | None]] = DataLoader(self._load_latest, cache=False)
         self._quotes: DataLoader[str, Answer[Quote | None]] = DataLoader(self._load_quotes, cache=False)
         self._lists: DataLoader[ListKey, Answer[list[Any]]] = DataLoader(self._load_lists, cache=False)
         self._cancelled: DataLoader[CancelledKey, set[tuple[str, str]] | None] = DataLoader(
             self._load_cancelled, cache=False
         )
+
+    def intervals(self) -> Awaitable[Sequence[Interval]]:
+        """The lengths that bars have; for all that ask together at the same moment, so that they go on together."""
+        return self._intervals.load("")
 
     def latest(self, symbol: str) -> Awaitable[Answer[Tick | None]]:
         """The symbol's newest tick."""
@@ -95,6 +100,9 @@ class Loaders:
     def cancelled(self, key: CancelledKey) -> Awaitable[set[tuple[str, str]] | None]:
         """(Provider, id) of trades that were taken back; None where nobody can tell."""
         return self._cancelled.load(key)
+
+    async def _load_intervals(self, keys: list[str]) -> list[Any]:
+        return [await self._readers.run(self._readers.market_data.intervals)] * len(keys)
 
     async def _load_latest(self, symbols: list[str]) -> list[Any]:
         named = list(dict.fromkeys(symbols))

@@ -189,8 +189,7 @@ def _page_of_bars(answer: Answer[list[Any]], interval: Interval, limit: int, que
 
 
 async def _interval(info: Info, window: str) -> Interval:
-    readers = info.context.services.readers
-    return parse_window(window[:16], await readers.run(readers.market_data.intervals))
+    return parse_window(window[:16], await info.context.loaders.intervals())
 
 
 def read_range(start: str | None, end: str | None) -> Range:
