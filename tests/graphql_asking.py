@@ -86,8 +86,8 @@ def renamed(value: Any) -> Any:
 
 
 TICK = """symbol price size eventTimeUs receivedTimeUs provider tradeId sequence assetClass exchange side conditions"""
-BAR = """symbol interval startUs endUs open high low close volume vwap tradeCount lastEventTimeUs lastReceivedTimeUs final
-  revision provider cancelled"""
+BAR = """symbol interval startUs endUs open high low close volume vwap tradeCount lastEventTimeUs lastReceivedTimeUs
+  final revision provider cancelled"""
 INDICATORS = """symbol interval startUs endUs final revision tradeCount close lastEventTimeUs lastReceivedTimeUs values
   provider cancelled"""
 QUOTE = "symbol bidPrice bidSize askPrice askSize eventTimeUs receivedTimeUs provider sequence assetClass exchange"

@@ -95,6 +95,7 @@ class Subscriber:
     """A client as people write them."""
 
     socket: ClientConnection
+    kept: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # of other operations than was waited for
 
     async def say(self, kind: str, **message: Any) -> None:
         await self.socket.send(orjson.dumps({"type": kind, **message}), text=True)
@@ -114,21 +115,26 @@ class Subscriber:
 
     async def next(self, key: str = "1") -> Any:
         """The data of the next event."""
-        while True:
-            message = await self.hear("next", "error", "complete")
-            if message["id"] == key:
-                assert message["type"] == "next", message
-                assert "errors" not in message["payload"], message
-                (data,) = message["payload"]["data"].values()
-                return data
+        message = await self._of(key)
+        assert message["type"] == "next", message
+        assert "errors" not in message["payload"], message
+        (data,) = message["payload"]["data"].values()
+        return data
 
     async def refused(self, key: str = "1") -> dict[str, Any]:
         """The error of an operation that is not done."""
-        while True:
-            message = await self.hear("error", "next", "complete")
-            if message["id"] == key:
-                errors = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
-                return errors[0]  # type: ignore[no-any-return]
+        message = await self._of(key)
+        error: dict[str, Any]
+        (error, *_) = message["payload"] if message["type"] == "error" else message["payload"]["errors"]
+        return error
+
+    async def _of(self, key: str) -> dict[str, Any]:
+        waiting = self.kept.get(key)
+        if waiting:
+            return waiting.pop(0)
+        while (message := await self.hear("next", "error", "complete"))["id"] != key:
+            self.kept.setdefault(message["id"], []).append(message)
+        return message
 
     async def ended(self) -> tuple[int | None, str | None]:
         """Waits until the server has ended the connection; its code and reason."""

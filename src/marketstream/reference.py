@@ -1,7 +1,7 @@
-"""Writes the reference pages that the code itself determines: the settings, the topics and the GraphQL schema.
+"""Writes the reference pages that the code itself determines: settings, topics, the GraphQL schema.
 
-Writes: `docs/reference/settings.md`, `docs/reference/topics.md`, `docs/reference/schema.graphql`. Run it as `python -m marketstream.reference`; a test
-fails while a page is out of date.
+Writes: `docs/reference/settings.md`, `docs/reference/topics.md`, `docs/reference/schema.graphql`. Run it as
+`python -m marketstream.reference`; a test fails while a page is out of date.
 """
 
 import types

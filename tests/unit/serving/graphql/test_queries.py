@@ -90,7 +90,8 @@ async def test_bars_and_indicators_are_what_rest_says(asking: Asking, world: Any
           symbols(names: ["BTCUSDT", "IBM"]) {{ name
             bars(window: $window, start: $start, limit: $limit, fill: $fill) {{
               {ORIGIN} window nodes {{ {BAR} {filled} }} pageInfo {{ hasPreviousPage }} }}
-            indicators(window: $window, start: $start, limit: $limit) {{ {ORIGIN} window nodes {{ {INDICATORS} }} }} }} }}"""
+            indicators(window: $window, start: $start, limit: $limit) {{
+              {ORIGIN} window nodes {{ {INDICATORS} }} }} }} }}"""
         said = (await asking.data(query, fill=fill.upper(), **asked))["symbols"]
         for one in said:
             rest = await asking.rest(f"aggregated/{one['name']}", fill=fill, **asked)
@@ -140,7 +141,8 @@ async def test_pages_go_back_to_the_first_and_repeat_nothing(asking: Asking, wor
             page = (
                 await asking.data(
                     f"""query ($before: String) {{ symbol(name: "BTCUSDT") {{
-                      page: {field}(limit: 37, before: $before) {{ nodes {{ {time} }} pageInfo {{ hasPreviousPage startCursor }} }} }} }}""",
+                      page: {field}(limit: 37, before: $before) {{
+                        nodes {{ {time} }} pageInfo {{ hasPreviousPage startCursor }} }} }} }}""",
                     before=before,
                 )
             )["symbol"]["page"]
