@@ -166,7 +166,8 @@ class Query:
         check_size(len(wanted), between[1] - between[0])
         minutes = len(wanted) * (between[1] - between[0]) // 60_000_000
         if minutes > limit:
-            raise invalid_parameter("limit", f"{len(wanted)} symbols over this range are {minutes:,} minutes")
+            text = f"{len(wanted)} symbols over this range are {minutes:,} minutes: name fewer, or raise it"
+            raise invalid_parameter("limit", text)
         found = await readers.run(feed_data.completeness, sorted(wanted), *between)
         rows = Rows([MinuteBody.of(record) for record in found])
         return {"start_us": between[0], "end_us": between[1], "minutes": rows}
