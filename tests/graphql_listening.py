@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -74,13 +75,28 @@ class Serving:
             app_of(services, self.access), port=self.port, log_level="warning", ws_per_message_deflate=False
         )
         server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve())
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # The system's own would hold megabytes for a client that does not read.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8_192)
+        listener.bind(("127.0.0.1", self.port))
+        serving = asyncio.create_task(server.serve([listener]))
         try:
             await until(lambda: server.started)
             yield self
         finally:
             server.should_exit = True
             await asyncio.wait_for(serving, PATIENCE_SECONDS)
+            listener.close()
+
+
+def small_socket(port: int) -> socket.socket:
+    """A client's end that holds next to nothing unread."""
+    opened = socket.socket()
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    opened.connect(("127.0.0.1", port))
+    opened.setblocking(False)
+    return opened
 
 
 async def until(condition: Callable[[], object]) -> None:
