@@ -115,6 +115,11 @@ class Handler(BaseGraphQLTransportWSHandler[Context, None]):
                 return
         await super().handle_subscribe(message)
 
+    async def handle_task_exception(self, error: Exception) -> None:
+        """Logs a fault of ours; that a client has left in the middle of an event is none."""
+        if not isinstance(error, WebSocketDisconnected):
+            await super().handle_task_exception(error)
+
     async def _refuse(self, operation_id: str, error: Mapping[str, object]) -> None:
         await self._connection.send_json({"id": operation_id, "type": "error", "payload": [error]})
 
