@@ -294,23 +294,26 @@ def build_audit_trail(settings: Settings) -> "AuditTrail":
 
 
 def run_api(settings: Settings) -> None:
-    """REST."""
+    """REST and GraphQL."""
     from marketstream.analytics.parameters import IndicatorParameters
     from marketstream.serving.api.app import Extras
     from marketstream.serving.api.main import run
     from marketstream.serving.exports import Exports
+    from marketstream.serving.graphql.build import build_services
     from marketstream.storage.redis.latest import RedisLatestReader
     from marketstream.storage.timescale.reader import TimescaleReader
 
+    market_data = build_market_data(settings, RedisLatestReader(settings.redis))
+    feed_data, metrics = build_feed_data(settings), build_platform_metrics(settings)
     extras = Extras(
         dead_letters=build_dead_letter_desk(settings, read_seconds=5.0),
         exports=Exports(TimescaleReader(settings.postgres, pool_size=2, statement_seconds=30.0)),
-        metrics=build_platform_metrics(settings),
+        metrics=metrics,
         indicator_names=IndicatorParameters(**settings.indicators.model_dump()).names,
         cors_origins=settings.serving.cors_origins,
+        graphql=build_services(settings, market_data, feed_data, metrics),
     )
-    market_data = build_market_data(settings, RedisLatestReader(settings.redis))
-    run(settings, build_access(settings, "rest"), market_data, build_feed_data(settings), extras)
+    run(settings, build_access(settings, "rest"), market_data, feed_data, extras)
 
 
 def run_websocket(settings: Settings) -> None:

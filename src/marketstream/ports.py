@@ -246,7 +246,32 @@ class MarketReader(Protocol):
         """Returns when the store answers."""
 
 
-class HistoryReader(MarketReader, Protocol):
+class BatchReader(Protocol):
+    """Reads for many symbols at once what `MarketReader` reads for one, in as few questions to the store as it can.
+
+    Symbols of which there is nothing are left out. Every method raises `StoreUnavailableError` when the store is away.
+    """
+
+    def latest_of(self, symbols: Sequence[str]) -> dict[str, Tick]:
+        """The newest tick of each."""
+
+    def ticks_of(
+        self, symbols: Sequence[str], *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Tick]]:
+        """The newest `limit` ticks of each in the range."""
+
+    def bars_of(
+        self, symbols: Sequence[str], interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Bar]]:
+        """The newest `limit` bars of each that start in the range."""
+
+    def indicators_of(
+        self, symbols: Sequence[str], interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Indicators]]:
+        """The indicators of the newest `limit` bars of each that start in the range."""
+
+
+class HistoryReader(MarketReader, BatchReader, Protocol):
     """A `MarketReader` that also knows which trades were taken back, and the bars that have none left."""
 
     def stored_bars(self, symbol: str, interval: Interval, *, start_us: int, end_us: int) -> list[Bar]:
@@ -258,6 +283,13 @@ class HistoryReader(MarketReader, Protocol):
 
     def cancelled(self, symbol: str, *, start_us: int, end_us: int) -> set[tuple[str, str]]:
         """(Provider, id) of the symbol's cancelled trades with event times in `[start_us, end_us)`.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
+
+    def cancelled_of(self, ranges_us: Mapping[str, tuple[int, int]]) -> dict[str, set[tuple[str, str]]]:
+        """As `cancelled`, of many symbols, each with a range of its own.
 
         Raises:
             StoreUnavailableError: The store is away.
@@ -320,8 +352,15 @@ class QuoteReader(Protocol):
         """
 
 
-class CacheReader(MarketReader, QuoteReader, Protocol):
+class CacheReader(MarketReader, BatchReader, QuoteReader, Protocol):
     """What the cache can tell: newest ticks, bars, indicators and quotes."""
+
+    def quotes_of(self, symbols: Sequence[str]) -> dict[str, Quote]:
+        """The newest quote of each, where a recent one is kept.
+
+        Raises:
+            StoreUnavailableError: The store is away.
+        """
 
     def latest_kept(self, symbol: str) -> Tick | None:
         """As `latest`, among the kept ticks, however long ago they came.

@@ -1,7 +1,7 @@
-"""Writes the reference pages that the code itself determines: the settings and the topics.
+"""Writes the reference pages that the code itself determines: settings, topics, the GraphQL schema.
 
-Writes: `docs/reference/settings.md`, `docs/reference/topics.md`. Run it as `python -m marketstream.reference`; a test
-fails while a page is out of date.
+Writes: `docs/reference/settings.md`, `docs/reference/topics.md`, `docs/reference/schema.graphql`. Run it as
+`python -m marketstream.reference`; a test fails while a page is out of date.
 """
 
 import types
@@ -81,7 +81,15 @@ def topics_page() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"settings.md": settings_page, "topics.md": topics_page}
+def graphql_schema() -> str:
+    """The schema that GraphQL serves, in GraphQL's own language."""
+    from marketstream.serving.graphql.schema import sdl
+
+    made = "# Made by `python -m marketstream.reference`; change the code, not this file."
+    return f"{made}\n\n{sdl()}"
+
+
+PAGES = {"settings.md": settings_page, "topics.md": topics_page, "schema.graphql": graphql_schema}
 
 
 def _settings_table(prefix: str, fields: dict[str, FieldInfo], defaults: BaseModel) -> Iterator[str]:

@@ -511,6 +511,24 @@ class WebSocketSettings(Section):
     )
 
 
+class GraphqlSettings(Section):
+    """What one GraphQL operation may ask; its subscriptions' queues are bounded as the WebSocket's clients are."""
+
+    enabled: bool = Field(default=True, description="whether REST's process serves `/graphql`")
+    introspection: bool = Field(default=True, description="whether clients may ask for the schema")
+    max_body_bytes: int = Field(default=65_536, ge=1_024, description="longest request taken")
+    max_tokens: int = Field(default=1_500, ge=10, description="words and signs of one document")
+    max_depth: int = Field(default=10, ge=2, description="how deep selections may be nested")
+    max_fields: int = Field(default=400, ge=10, description="fields of one document, fragments written out")
+    max_aliases: int = Field(default=30, ge=0, description="aliases of one document, fragments written out")
+    max_cost: int = Field(default=50_000, ge=100, description="about how many values one answer may hold")
+    timeout_seconds: float = Field(default=15.0, gt=0, description="longest that one query may take")
+    max_operations: int = Field(default=20, ge=1, description="subscriptions and queries of one connection at a time")
+    linger_seconds: float = Field(
+        default=30.0, ge=0, description="how long Kafka is still read after the last subscription has ended"
+    )
+
+
 class ObservabilitySettings(Section):
     """Where Prometheus, Alertmanager and Grafana listen when the launcher starts them; always on loopback."""
 
@@ -605,6 +623,7 @@ class Settings(BaseSettings):
     writers: WriterSettings = WriterSettings()
     serving: ServingSettings = ServingSettings()
     websocket: WebSocketSettings = WebSocketSettings()
+    graphql: GraphqlSettings = GraphqlSettings()
     access: AccessSettings = AccessSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     replay: ReplaySettings = ReplaySettings()

@@ -159,6 +159,28 @@ def test_a_ranges_end_is_outside_and_its_start_inside(known: Known) -> None:
     assert [tick.event_time_us for tick in found] == times[10:20]
 
 
+@pytest.mark.parametrize(("after_s", "limit"), [(None, 1), (None, 7), (120, 1_000)])
+def test_many_symbols_at_once_are_as_each_by_itself(known: Known, after_s: int | None, limit: int) -> None:
+    reader, names = known.reader, ["BAC", "NONE", "IBM"]
+    assert isinstance(reader, InMemoryMarketReader | TimescaleReader | RedisReader)
+    page = {"start_us": None if after_s is None else known.start_us + after_s * 1_000_000, "end_us": None}
+    page["limit"] = limit
+
+    def each(read: Callable[[str], object]) -> dict[str, object]:
+        return {name: found for name in names if (found := read(name))}
+
+    assert reader.latest_of(names) == each(reader.latest)
+    assert set(reader.latest_of(names)) == {"BAC", "IBM"}
+    assert reader.ticks_of(names, **page) == each(lambda name: reader.ticks(name, **page))
+    for interval in (MINUTE, FIVE_MINUTES, Interval.parse("1h")):
+        bars = each(lambda name, of=interval: reader.bars(name, of, **page))
+        assert reader.bars_of(names, interval, **page) == bars
+        said = each(lambda name, of=interval: reader.indicators(name, of, **page))
+        assert reader.indicators_of(names, interval, **page) == said
+    assert reader.bars_of([], MINUTE, **page) == {}
+    assert reader.latest_of([]) == {}
+
+
 def test_a_void_bar_is_no_bar(server_settings: Callable[..., Settings]) -> None:
     void, other = make_bar(MINUTE_US, 0, cancelled=3), make_bar(2 * MINUTE_US, 1, symbol="BAC")
     cache = empty_redis(server_settings("redis").redis)
@@ -187,6 +209,22 @@ def test_the_latest_is_no_trade_that_was_taken_back(server_settings: Callable[..
                 assert reader.latest("IBM") == trades[1]
                 assert reader.ticks("IBM", start_us=None, end_us=None, limit=5) == trades
             assert newest.latest_kept("IBM") == memory.latest_kept("IBM") == trades[1]
+
+
+def test_cancelled_trades_of_many_symbols_are_found_each_in_its_range(
+    server_settings: Callable[..., Settings],
+) -> None:
+    trades = [make_tick(MINUTE_US + number, symbol=symbol) for symbol in ("IBM", "BAC") for number in range(4)]
+    cancels = [make_cancel(trade) for trade in trades if trade.event_time_us % 2]
+    with fresh_schema(server_settings("postgres").postgres) as own, closing(TimescaleReader(own)) as stored:
+        fill(TimescaleWriter(own), [*trades, *cancels])
+        memory = InMemoryMarketReader()
+        memory.add(*trades, *cancels)
+        ranges = {"IBM": (MINUTE_US, MINUTE_US + 2), "BAC": (MINUTE_US + 2, MINUTE_US + 9), "NONE": (0, 2**40)}
+        each = {name: memory.cancelled(name, start_us=first, end_us=end) for name, (first, end) in ranges.items()}
+        for reader in (memory, stored):
+            assert reader.cancelled_of(ranges) == {name: keys for name, keys in each.items() if keys}
+        assert {name: len(keys) for name, keys in each.items()} == {"IBM": 1, "BAC": 1, "NONE": 0}
 
 
 @pytest.fixture(params=["memory", "timescale"])

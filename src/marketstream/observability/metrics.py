@@ -164,4 +164,7 @@ WEBSOCKET_DELIVERY_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 
+GRAPHQL_CONNECTIONS = Gauge("marketstream_graphql_connections", "Open GraphQL WebSockets", multiprocess_mode="livesum")
+GRAPHQL_REFUSED = Counter("marketstream_graphql_refused_total", "Documents that asked too much, by what", ["what"])
+
 UP = Gauge("marketstream_up", "1 while the process runs", ["process"], multiprocess_mode="livesum")

@@ -37,22 +37,54 @@ def filled_bars(
     Raises:
         StoreUnavailableError: Both stores are away.
     """
+    answer = market_data.bars(symbol, interval, start_us=between[0], end_us=between[1], limit=limit)
+    holes = holes_of(answer.data, interval, between, limit, market_data.now_us())
+    before = market_data.bars(symbol, interval, end_us=holes.first_us, limit=1) if holes.open else None
+    return fill(answer, before, interval, holes)
+
+
+@dataclass(frozen=True, slots=True)
+class Holes:
+    """Which windows are wanted.
+
+    Attributes:
+        first_us: Start of the first one.
+        last_us: Start of the last one; None where there is none.
+        bars: The bars that fall into them.
+        open: The first window has no bar, so the bar before it is wanted.
+    """
+
+    first_us: int
+    last_us: int | None
+    bars: list[Bar]
+    open: bool
+
+
+def holes_of(bars: list[Bar], interval: Interval, between: Range, limit: int, now_us: int) -> Holes:
+    """Which windows the newest `limit` are, by the bars of the range."""
     start_us, end_us = between
-    answer = market_data.bars(symbol, interval, start_us=start_us, end_us=end_us, limit=limit)
-    last_us = _last_window(answer.data, interval, end_us, market_data.now_us())
+    last_us = _last_window(bars, interval, end_us, now_us)
     if last_us is None:
-        return _answer(answer, [])
+        return Holes(0, None, [], open=False)
     first_us = last_us - (limit - 1) * interval.us
     if start_us is not None:
         first_us = max(first_us, -(-start_us // interval.us) * interval.us)
-    bars = [bar for bar in answer.data if bar.start_us >= first_us]
-    before: Answer[list[Bar]] | None = None
-    if first_us <= last_us and (not bars or interval.start_of(bars[0].start_us) > first_us):
-        before = market_data.bars(symbol, interval, end_us=first_us, limit=1)
+    inside = [bar for bar in bars if bar.start_us >= first_us]
+    unknown = first_us <= last_us and (not inside or interval.start_of(inside[0].start_us) > first_us)
+    return Holes(first_us, last_us, inside, open=unknown)
+
+
+def fill(
+    answer: Answer[list[Bar]], before: Answer[list[Bar]] | None, interval: Interval, holes: Holes
+) -> Answer[list[FilledBar]]:
+    """The wanted windows; `before` has the bar before the first one, where that was asked for."""
+    if holes.last_us is None:
+        return _answer(answer, [])
     degraded = answer.degraded or (before is not None and before.degraded)
     carried = before.data[-1] if before and before.data else None
-    newest = answer if bars or before is None else before
-    return replace(_answer(newest, _grid(bars, carried, interval, first_us, last_us)), degraded=degraded)
+    newest = answer if holes.bars or before is None else before
+    rows = _grid(holes.bars, carried, interval, holes.first_us, holes.last_us)
+    return replace(_answer(newest, rows), degraded=degraded)
 
 
 def _answer(of: Answer[list[Bar]], rows: list[FilledBar]) -> Answer[list[FilledBar]]:

@@ -34,6 +34,7 @@ _COMMON_HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
 
+_LONGEST_MESSAGE = 65_536  # bytes that a WebSocket's client may send at once
 _REQUEST_ID_HEADER = REQUEST_ID.lower().encode()
 _HSTS = ((b"strict-transport-security", b"max-age=31536000"),)
 _EXPOSED_HEADERS = (
@@ -141,6 +142,8 @@ def serve(app: ASGIApp, settings: ServingSettings, port: int, access: AccessSett
         port=port,
         loop="uvloop",
         http="httptools",
+        ws_max_size=_LONGEST_MESSAGE,
+        ws_per_message_deflate=False,  # a client's own window of 32 kB and more
         log_config=None,  # our own is configured
         access_log=False,  # the envelope counts requests, and failures are logged
         server_header=False,

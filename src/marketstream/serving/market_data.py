@@ -69,8 +69,8 @@ class MarketData:
         newest: LatestReader | None = None,
     ) -> None:
         self._newest = newest
-        self._cache = Store("cache", cache)
-        self._history = Store("database", history)
+        self.cache = Store("cache", cache)
+        self.history = Store("database", history)
         self._stale_after_seconds = stale_after_seconds
         self._clock = clock or SystemClock()
         self._symbols = Seen(symbols)
@@ -86,13 +86,13 @@ class MarketData:
             return None
         newest = self._newest
         try:
-            cached = await self._cache.wait_for(lambda: newest.latest(symbol))
+            cached = await self.cache.wait_for(lambda: newest.latest(symbol))
         except StoreUnavailableError:
             return None
         if cached is None:
             return None
         CACHE_READS.labels("hit").inc()
-        return self._answer(cached, "cache", degraded=False, received_us=cached.received_time_us)
+        return self.answer(cached, "cache", degraded=False, received_us=cached.received_time_us)
 
     def latest(self, symbol: str) -> Answer[Tick | None]:
         """The symbol's newest tick that makes the price: the cache's while it keeps one, else the database's.
@@ -102,17 +102,17 @@ class MarketData:
         """
         cached, cache_away = self._from_cache(lambda reader: reader.latest(symbol))
         if cached is not None:
-            return self._answer(cached, "cache", degraded=False, received_us=cached.received_time_us)
+            return self.answer(cached, "cache", degraded=False, received_us=cached.received_time_us)
         try:
-            stored = self._history.read(lambda reader: reader.latest(symbol))
+            stored = self.history.read(lambda reader: reader.latest(symbol))
         except StoreUnavailableError:
             # The cache's newest price expires, its list of ticks does not.
             kept, _ = self._from_cache(lambda reader: reader.latest_kept(symbol))
             if kept is None:
                 raise
-            return self._answer(kept, "cache", degraded=True, received_us=kept.received_time_us)
+            return self.answer(kept, "cache", degraded=True, received_us=kept.received_time_us)
         received = stored.received_time_us if stored else None
-        return self._answer(stored, "database", degraded=cache_away, received_us=received)
+        return self.answer(stored, "database", degraded=cache_away, received_us=received)
 
     def quote(self, symbol: str) -> Answer[Quote | None]:
         """The symbol's newest quote; only the cache keeps any, and for a minute.
@@ -120,8 +120,8 @@ class MarketData:
         Raises:
             StoreUnavailableError: The cache is away.
         """
-        quote = self._cache.read(lambda reader: reader.quote(symbol))
-        return self._answer(quote, "cache", degraded=False, received_us=quote.received_time_us if quote else None)
+        quote = self.cache.read(lambda reader: reader.quote(symbol))
+        return self.answer(quote, "cache", degraded=False, received_us=quote.received_time_us if quote else None)
 
     def ticks(
         self,
@@ -157,16 +157,16 @@ class MarketData:
             (None, False) if ranged else self._from_cache(lambda it: cache(it, limit + 1 if alone else _ALL))
         )
         if alone and kept is not None and len(kept) > limit and kept[0].order < kept[1].order:
-            return self._ticks_answer(kept[-limit:], "cache", degraded=False)
+            return self.ticks_answer(kept[-limit:], "cache", degraded=False)
         try:
-            stored = self._history.read(history)
+            stored = self.history.read(history)
         except StoreUnavailableError:
             kept, away = self._from_cache(lambda it: cache(it, _ALL))
             if away or kept is None:
                 raise
-            return self._ticks_answer(kept[-limit:], "cache", degraded=True)
+            return self.ticks_answer(kept[-limit:], "cache", degraded=True)
         merged, source = merge_ticks(stored, kept or [], limit)
-        return self._ticks_answer(merged, source, degraded=cache_away)
+        return self.ticks_answer(merged, source, degraded=cache_away)
 
     def cancelled(self, ticks: Sequence[Tick]) -> list[Tick] | None:
         """Those of one symbol's ticks that were taken back; None where the database, which knows it, is away."""
@@ -178,7 +178,7 @@ class MarketData:
             return reader.cancelled(ticks[0].symbol, start_us=min(times_us), end_us=max(times_us) + 1)
 
         try:
-            known = self._history.read(query)
+            known = self.history.read(query)
         except StoreUnavailableError:
             return None
         return [tick for tick in ticks if (tick.provider, tick.trade_id) in known]
@@ -242,11 +242,11 @@ class MarketData:
 
     def health(self) -> list[Health]:
         """Asks every store whether it answers, never from memory."""
-        return [store.ping() for store in (self._cache, self._history)]
+        return [store.ping() for store in (self.cache, self.history)]
 
     def _seen(self, query: Callable[[MarketReader], list[str]]) -> set[str]:
         seen: set[str] = set()
-        for store in (self._cache, self._history):
+        for store in (self.cache, self.history):
             try:
                 seen.update(store.read(query))
             except StoreUnavailableError:
@@ -259,34 +259,37 @@ class MarketData:
         cached, cache_away = self._from_cache(lambda reader: query(reader, (None, None), 1))
         live = [bar for bar in cached or [] if starts_in(bar, between)]
         if live and limit == 1 and between == (None, None):
-            return self._bars_answer(live, "cache", degraded=False)
+            return self.bars_answer(live, "cache", degraded=False)
         try:
-            stored = self._history.read(lambda reader: query(reader, between, limit))
+            stored = self.history.read(lambda reader: query(reader, between, limit))
         except StoreUnavailableError:
             if cache_away:
                 raise
-            return self._bars_answer(live, "cache", degraded=True)
+            return self.bars_answer(live, "cache", degraded=True)
         overlaid, source = overlay(stored, live, limit)
-        return self._bars_answer(overlaid, source, degraded=cache_away)
+        return self.bars_answer(overlaid, source, degraded=cache_away)
 
     def _from_cache(self, query: Callable[[CacheReader], T]) -> tuple[T | None, bool]:
         try:
-            found = self._cache.read(query)
+            found = self.cache.read(query)
         except StoreUnavailableError:
             CACHE_READS.labels("away").inc()
             return None, True
         CACHE_READS.labels("hit" if found else "miss").inc()
         return found, False
 
-    def _ticks_answer(self, ticks: list[Tick], source: Source, *, degraded: bool) -> Answer[list[Tick]]:
+    def ticks_answer(self, ticks: list[Tick], source: Source, *, degraded: bool) -> Answer[list[Tick]]:
+        """Ticks with where they came from."""
         newest = max((tick.received_time_us for tick in ticks), default=None)
-        return self._answer(ticks, source, degraded=degraded, received_us=newest)
+        return self.answer(ticks, source, degraded=degraded, received_us=newest)
 
-    def _bars_answer(self, bars: list[Versioned], source: Source, *, degraded: bool) -> Answer[list[Versioned]]:
+    def bars_answer(self, bars: list[Versioned], source: Source, *, degraded: bool) -> Answer[list[Versioned]]:
+        """Bars or indicators with where they came from."""
         newest = max((bar.last_received_time_us for bar in bars), default=None)
-        return self._answer(bars, source, degraded=degraded, received_us=newest)
+        return self.answer(bars, source, degraded=degraded, received_us=newest)
 
-    def _answer(self, data: T, source: Source, *, degraded: bool, received_us: int | None) -> Answer[T]:
+    def answer(self, data: T, source: Source, *, degraded: bool, received_us: int | None) -> Answer[T]:
+        """Data with where it came from and how old it is."""
         age = None if received_us is None else max(0, self._clock.now_us() - received_us) / MICROSECONDS
         stale = age is None or age > self._stale_after_seconds
         return Answer(data, source, degraded, stale, age, received_us)

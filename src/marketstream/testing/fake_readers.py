@@ -1,6 +1,6 @@
 """An in-memory reader of market data, for tests of what serves it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from marketstream.domain.indicators import Indicators
@@ -116,6 +116,47 @@ class InMemoryMarketReader(Switchable, CacheReader, HistoryReader, ForwardReader
         self.ping()
         versions = self._indicators.get((symbol, interval.name), {})
         return _newest([versions[start] for start in sorted(versions) if _within(start, start_us, end_us)], limit)
+
+    def latest_of(self, symbols: Sequence[str]) -> dict[str, Tick]:
+        """The newest tick of each symbol."""
+        self.ping()
+        return {symbol: tick for symbol in symbols if (tick := self.latest(symbol)) is not None}
+
+    def quotes_of(self, symbols: Sequence[str]) -> dict[str, Quote]:
+        """The newest quote of each symbol."""
+        self.ping()
+        return {symbol: self._quotes[symbol] for symbol in symbols if symbol in self._quotes}
+
+    def ticks_of(
+        self, symbols: Sequence[str], *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Tick]]:
+        """The newest `limit` ticks of each symbol."""
+        self.ping()
+        found = {each: self.ticks(each, start_us=start_us, end_us=end_us, limit=limit) for each in symbols}
+        return {symbol: ticks for symbol, ticks in found.items() if ticks}
+
+    def bars_of(
+        self, symbols: Sequence[str], interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Bar]]:
+        """The newest `limit` bars of each symbol."""
+        self.ping()
+        found = {each: self.bars(each, interval, start_us=start_us, end_us=end_us, limit=limit) for each in symbols}
+        return {symbol: bars for symbol, bars in found.items() if bars}
+
+    def indicators_of(
+        self, symbols: Sequence[str], interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Indicators]]:
+        """The indicators of the newest `limit` bars of each symbol."""
+        self.ping()
+        between = {"start_us": start_us, "end_us": end_us}
+        found = {each: self.indicators(each, interval, **between, limit=limit) for each in symbols}
+        return {symbol: said for symbol, said in found.items() if said}
+
+    def cancelled_of(self, ranges_us: Mapping[str, tuple[int, int]]) -> dict[str, set[tuple[str, str]]]:
+        """(Provider, id) of cancelled trades of each symbol in its own range."""
+        self.ping()
+        found = {each: self.cancelled(each, start_us=first, end_us=end) for each, (first, end) in ranges_us.items()}
+        return {symbol: keys for symbol, keys in found.items() if keys}
 
     def symbols(self) -> list[str]:
         """Symbols with a tick or a bar, sorted."""

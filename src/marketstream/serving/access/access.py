@@ -12,7 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -22,11 +21,22 @@ from marketstream.observability.metrics import ACCESS_REFUSED
 from marketstream.serving.access.audit import AuditDesk
 from marketstream.serving.access.gates import LockedGate
 from marketstream.serving.access.limits import Allowance, Limiter, Policy, TooManyRequestsError, address_name
-from marketstream.serving.access.principal import Gate, OpenGate, Principal, Role
+from marketstream.serving.access.principal import Gate, OpenGate, Part, Principal, Role
 from marketstream.serving.access.refusals import BadCredentialsError, CrossSiteError
 from marketstream.serving.access.sessions import Sessions
 
-Part = Literal["rest", "graphql", "websocket", "dashboard"]
+__all__ = [
+    "Access",
+    "Entry",
+    "Part",
+    "check_local",
+    "check_same_site",
+    "credential_of",
+    "current_principal",
+    "is_loopback",
+    "speaking",
+]
+
 _MOST_REMEMBERED = 10_000
 _CHECKS_AT_ONCE = 4
 
@@ -94,8 +104,8 @@ class Access:
         """Tells who somebody is; knows no limits."""
         return self._gate
 
-    async def enter(self, headers: Headers, address: str) -> Entry:
-        """Lets somebody in by what their request brings.
+    async def enter(self, headers: Headers, address: str, part: Part | None = None) -> Entry:
+        """Lets somebody in by what their request brings, into this part of the platform or the process' own.
 
         Raises:
             AccessDeniedError: They may not come in.
@@ -104,10 +114,10 @@ class Access:
         """
         if isinstance(self._gate, OpenGate):
             return Entry(self._gate.admit(None), None)
-        return await self.admit(credential_of(headers), address)
+        return await self.admit(credential_of(headers), address, part)
 
-    async def admit(self, credential: str | None, address: str) -> Entry:
-        """Lets somebody in by a credential; counts wrong ones by address, and requests by principal.
+    async def admit(self, credential: str | None, address: str, part: Part | None = None) -> Entry:
+        """Lets somebody in by a credential, as `enter` does; counts wrong ones by address, and requests by principal.
 
         Raises:
             AccessDeniedError: They may not come in.
@@ -119,9 +129,9 @@ class Access:
         try:
             self._refuse_guessing(credential, name)
             principal = await self._principal(self._gate, credential)
-            principal.require(Role.VIEWER, self.part)
+            principal.require(Role.VIEWER, part or self.part)
         except AccessDeniedError as error:
-            ACCESS_REFUSED.labels(self.part, error.denial).inc()
+            ACCESS_REFUSED.labels(part or self.part, error.denial).inc()
             if error.denial is Denial.INVALID:
                 self._failures.take(name)
             elif error.denial is Denial.MISSING:

@@ -15,7 +15,7 @@ from marketstream.observability.metrics import ACCESS_REFUSED
 from marketstream.serving.access.access import Access, Entry, check_local, speaking
 from marketstream.serving.access.audit import Origin
 from marketstream.serving.access.limits import Allowance, TooManyRequestsError
-from marketstream.serving.access.principal import Principal
+from marketstream.serving.access.principal import Part, Principal
 from marketstream.serving.access.refusals import BadCredentialsError, CrossSiteError, no_route, refusal
 from marketstream.serving.access.rules import SAFE_METHODS, Rule, Rules
 
@@ -81,16 +81,16 @@ class Guard:
         state = scope.setdefault("state", {})
         state["principal"] = None
         if rule is not None and rule.role is None:
-            return await self._visit(headers, address, state)
-        entry = await self._access.enter(headers, address)
+            return await self._visit(headers, address, state, rule.part)
+        entry = await self._access.enter(headers, address, rule.part if rule else None)
         state["principal"] = entry.principal
         return entry
 
-    async def _visit(self, headers: Headers, address: str, state: dict[str, object]) -> Entry:
+    async def _visit(self, headers: Headers, address: str, state: dict[str, object], part: Part | None) -> Entry:
         """Somebody nobody asks who they are; whoever says so all the same is known to the route."""
         if self._access.open or "authorization" in headers or "x-api-key" in headers:
             try:
-                entry = await self._access.enter(headers, address)
+                entry = await self._access.enter(headers, address, part)
             except (AccessDeniedError, BadCredentialsError):
                 pass
             else:
@@ -101,10 +101,11 @@ class Guard:
     def _require(self, principal: Principal | None, rule: Rule) -> None:
         if rule.role is None or principal is None:
             return
+        part = rule.part or self._access.part
         try:
-            principal.require(rule.role, self._access.part)
+            principal.require(rule.role, part)
         except AccessDeniedError as error:
-            ACCESS_REFUSED.labels(self._access.part, error.denial).inc()
+            ACCESS_REFUSED.labels(part, error.denial).inc()
             raise
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send, rule: Rule) -> None:

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Protocol
+from typing import Literal, Protocol
 
 from marketstream.domain.errors import AccessDeniedError, Denial
+
+Part = Literal["rest", "graphql", "websocket", "dashboard"]
 
 
 class Role(IntEnum):

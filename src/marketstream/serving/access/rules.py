@@ -1,6 +1,6 @@
 """Which route needs which role: a table beside the routes, in which every route must stand."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -8,7 +8,7 @@ from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute, WebSocketRoute, compile_path
 
 from marketstream.domain.errors import ConfigurationError
-from marketstream.serving.access.principal import Role
+from marketstream.serving.access.principal import Part, Role
 
 _REMEMBERED = 4_096
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "QUERY"})
@@ -21,10 +21,12 @@ class Rule:
     Args:
         role: The least role; None for anybody at all.
         audited: Whether calls are recorded: what changes something is.
+        part: Which part of the platform it belongs to, where that is not the process' own.
     """
 
     role: Role | None
     audited: bool = False
+    part: Part | None = None
 
 
 class Rules:
@@ -33,19 +35,28 @@ class Rules:
     Args:
         table: By `METHOD /path/{parameter}`, as the route has it (`WS` for WebSockets), the least role; None for
             anybody. What is no GET or WS is audited.
+        reading: Entries that change nothing, whatever their method.
+        parts: Paths that belong to another part of the platform than the process' own.
 
     Raises:
         ValueError: A key is no method and path.
     """
 
-    def __init__(self, table: Mapping[str, Role | None]) -> None:
+    def __init__(
+        self,
+        table: Mapping[str, Role | None],
+        *,
+        reading: Collection[str] = (),
+        parts: Mapping[str, Part] | None = None,
+    ) -> None:
         self._patterns = []
         self.table: Mapping[str, Role | None] = dict(table)
         for entry, role in table.items():
             method, _, path = entry.partition(" ")
             if not method.isupper() or not path.startswith("/"):
                 raise ValueError(f"{entry!r} is no method and path")
-            rule = Rule(role, audited=method not in (*SAFE_METHODS, "WS"))
+            audited = method not in (*SAFE_METHODS, "WS") and entry not in reading
+            rule = Rule(role, audited, (parts or {}).get(path))
             self._patterns.append((method, compile_path(path)[0], rule))
         self._of_path = lru_cache(_REMEMBERED)(self._match)
 

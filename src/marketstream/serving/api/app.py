@@ -1,8 +1,11 @@
 """Builds the REST application."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
@@ -28,6 +31,9 @@ from marketstream.serving.http import enveloped
 from marketstream.serving.market_data import MarketData
 from marketstream.serving.platform_metrics import PlatformMetrics
 
+if TYPE_CHECKING:
+    from marketstream.serving.graphql.context import Services
+
 _CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 _DESCRIPTION = """\
 Real-time market data: newest ticks and quotes, ticks, bars and their technical indicators, and how the feeds are that
@@ -49,6 +55,7 @@ class Extras:
         metrics: The platform's own figures.
         indicator_names: Indicators that have a column each in tables.
         cors_origins: Origins whose pages may read the answers.
+        graphql: What GraphQL tells from.
     """
 
     dead_letters: DeadLetterDesk | None = None
@@ -56,6 +63,7 @@ class Extras:
     metrics: PlatformMetrics | None = None
     indicator_names: Sequence[str] = ()
     cors_origins: Sequence[str] = ()
+    graphql: "Services | None" = None
 
 
 def create_app(
@@ -78,6 +86,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        lifespan=partial(_closing, extras),
     )
     install(app)
     routers = list(_routers(market_data, feed_data, extras))
@@ -85,11 +94,22 @@ def create_app(
         app.include_router(router)
     _add_docs(app)
     exemplify(app, routers)
+    if extras.graphql is not None:
+        from marketstream.serving.graphql.router import graphql_router  # takes memory, and can be switched off
+
+        app.include_router(graphql_router(extras.graphql, access))
     if access is not None:
         guard(app, access, RULES)
         if not access.open:
             describe(app.openapi())
     return enveloped(app, _CONTENT_SECURITY_POLICY, extras.cors_origins)
+
+
+@asynccontextmanager
+async def _closing(extras: Extras, _app: FastAPI) -> AsyncIterator[None]:
+    yield
+    if extras.graphql is not None:
+        await extras.graphql.close()
 
 
 def _routers(market_data: MarketData, feed_data: FeedData | None, extras: Extras) -> Iterator[APIRouter]:

@@ -105,10 +105,10 @@ def feed_router(feed_data: FeedData, market_data: MarketData) -> APIRouter:
         place = read_cursor(request, cursor, str, int, int, int)
         names = parse_symbols(symbol, market_data.symbols())
         if place is None:
-            between = _whole_minutes(*parse_range(start, end), feed_data.now_us())
+            between = whole_minutes(*parse_range(start, end), feed_data.now_us())
         else:
             between = _asked_before(int(place[2]), int(place[3]))
-        _check_size(len(names), between[1] - between[0])
+        check_size(len(names), between[1] - between[0])
         found, more = _some_minutes(feed_data, names, between, place, limit)
         last = (found[-1].symbol, found[-1].minute_us, *between) if more else None
         span = {"start_us": between[0], "end_us": between[1]}
@@ -142,7 +142,12 @@ def _some_minutes(
     return found[:limit], len(found) > limit
 
 
-def _whole_minutes(start_us: int | None, end_us: int | None, now_us: int) -> tuple[int, int]:
+def whole_minutes(start_us: int | None, end_us: int | None, now_us: int) -> tuple[int, int]:
+    """The whole minutes that a range touches; without an end up to now, without a start an hour of them.
+
+    Raises:
+        Problem: The range is empty.
+    """
     if end_us is None:
         end_us = now_us
     if start_us is None:
@@ -152,7 +157,12 @@ def _whole_minutes(start_us: int | None, end_us: int | None, now_us: int) -> tup
     return start_us - start_us % MINUTE_US, end_us + -end_us % MINUTE_US
 
 
-def _check_size(symbols: int, length_us: int) -> None:
+def check_size(symbols: int, length_us: int) -> None:
+    """Refuses more minutes than can be told at once.
+
+    Raises:
+        Problem: There are more.
+    """
     if length_us > _LONGEST_US:
         raise invalid_parameter("start", "the range is longer than a day; ask for one day after the other")
     minutes = symbols * length_us // MINUTE_US

@@ -41,32 +41,52 @@ def read_cursor(request: Request, text: str | None, *shape: type) -> Place | Non
     Raises:
         Problem: It is none, or another query's.
     """
-    if text is None:
-        return None
+    return None if text is None else unpack_cursor(text, _said(request), shape)
+
+
+def unpack_cursor(text: str, said: bytes, shape: Sequence[type]) -> Place:
+    """The place that a cursor holds.
+
+    Args:
+        text: The cursor.
+        said: What its query was.
+        shape: Types of the place's parts.
+
+    Raises:
+        Problem: It is none, or another query's.
+    """
     try:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         digest, packed = raw[:_DIGEST_BYTES], raw[_DIGEST_BYTES:]
         place = orjson.loads(packed)
     except (binascii.Error, ValueError):
         raise _refused() from None
-    if digest != _digest(request, packed) or not _fits(place, shape):
+    if digest != _digest(packed, said) or not _fits(place, shape):
         raise _refused()
     return tuple(place)
+
+
+def pack_cursor(place: Place, said: bytes) -> str:
+    """A cursor that holds a place, for the query that was `said`."""
+    packed = orjson.dumps(place)
+    return base64.urlsafe_b64encode(_digest(packed, said) + packed).decode().rstrip("=")
 
 
 def next_link(request: Request, place: Place | None) -> str | None:
     """The address of the page that begins at this place, relative to the server; None without one."""
     if place is None:
         return None
-    packed = orjson.dumps(place)
-    cursor = base64.urlsafe_b64encode(_digest(request, packed) + packed).decode().rstrip("=")
+    cursor = pack_cursor(place, _said(request))
     kept = [(name, value) for name, value in request.query_params.multi_items() if name != "cursor"]
     return f"{quote(request.scope['path'])}?{urlencode([*kept, ('cursor', cursor)])}"
 
 
-def _digest(request: Request, packed: bytes) -> bytes:
+def _said(request: Request) -> bytes:
     filters = sorted(pair for pair in request.query_params.multi_items() if pair[0] not in _NO_FILTERS)
-    said = orjson.dumps([request.scope["path"], filters])
+    return orjson.dumps([request.scope["path"], filters])
+
+
+def _digest(packed: bytes, said: bytes) -> bytes:
     return hashlib.blake2b(packed + said, digest_size=_DIGEST_BYTES, person=b"cursor").digest()
 
 

@@ -37,7 +37,14 @@ RULES = Rules(
         "GET /api/v1/dead-letters/reinject": Role.TRADER,
         "GET /api/v1/dead-letters/{letter_id}": Role.TRADER,
         "POST /api/v1/dead-letters/reinject": Role.ADMIN,
-    }
+        "GET /graphql": _ANYBODY,  # a page that says what it is
+        "GET /graphql/console.js": _ANYBODY,
+        "GET /graphql/schema": _ANYBODY,  # where the settings let it be told
+        "POST /graphql": Role.VIEWER,
+        "WS /graphql": _ANYBODY,  # who comes without a header says who he is in `connection_init`
+    },
+    reading=("POST /graphql",),
+    parts={"/graphql": "graphql"},
 )
 
 _SCHEMES = {

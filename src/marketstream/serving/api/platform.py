@@ -36,56 +36,22 @@ def metrics_router(metrics: PlatformMetrics) -> APIRouter:
     @router.get("/system", summary="Services, machine and disk", responses=answers(SystemAnswer, 422, 503))
     def system(request: Request) -> Response:
         """How every service, the machine and its disk are."""
-        said = metrics.families.get()
-        disk = {"free_bytes": said.number(exporter.DISK_FREE), "size_bytes": said.number(exporter.DISK_SIZE)}
-        body = {
-            "missing": said.missing,
-            "services": [_service(each) for each in metrics.services.get()],
-            "processes": {each.labels["process"]: int(each.number) for each in said.values("marketstream_up")},
-            "machine": metrics.machine(),
-            "disk": {name: None if value is None else int(value) for name, value in disk.items()},
-        }
-        return answered(request, body)
+        return answered(request, system_figures(metrics))
 
     @router.get("/kafka", summary="Lag of groups and queries", responses=answers(KafkaAnswer, 422, 503))
     def kafka(request: Request) -> Response:
         """How many messages every consumer group and Spark query has still to take."""
-        said = metrics.families.get()
-        lags = said.values(exporter.CONSUMER_LAG)
-        queries: dict[tuple[str, str], float] = defaultdict(float)
-        for each in said.values("marketstream_query_lag_messages"):
-            queries[each.labels["query"], each.labels["topic"]] += each.number
-        body = {
-            "missing": said.missing,
-            "groups": [{"group": each.labels["group"], "lag_messages": int(each.number)} for each in lags],
-            "queries": [
-                {"query": query, "topic": topic, "lag_messages": int(lag)} for (query, topic), lag in queries.items()
-            ],
-            "last_tick_age_seconds": said.number(exporter.LAST_TICK_AGE),
-        }
-        return answered(request, body)
+        return answered(request, kafka_figures(metrics))
 
     @router.get("/latency", summary="Latency by stage", responses=answers(LatencyAnswer, 422, 503))
     def latency(request: Request) -> Response:
         """Percentiles of everything that the processes time, since they started, and what is behind now."""
-        said = metrics.families.get()
-        stages = [_timing(stage, each) for stage, timings in said.timings().items() for each in timings]
-        behind = [
-            {"what": what, "labels": each.labels, "seconds": each.number}
-            for what in _BEHIND
-            for each in said.values(f"marketstream_{what}_seconds")
-        ]
-        return answered(request, {"missing": said.missing, "stages": stages, "behind": behind})
+        return answered(request, latency_figures(metrics))
 
     @router.get("/cache", summary="Hits of the cache", responses=answers(CacheAnswer, 422, 503))
     def cache(request: Request) -> Response:
         """How many reads Redis could answer."""
-        said = metrics.families.get()
-        counts = {each.labels["outcome"]: int(each.number) for each in said.values("marketstream_cache_reads_total")}
-        total = sum(counts.values())
-        hits = counts.get("hit", 0)
-        body = {"hits": hits, "misses": counts.get("miss", 0), "away": counts.get("away", 0)}
-        return answered(request, {"missing": said.missing, **body, "hit_ratio": hits / total if total else None})
+        return answered(request, cache_figures(metrics))
 
     return router
 
@@ -99,17 +65,73 @@ def completeness_router(feed_data: FeedData, market_data: MarketData) -> APIRout
     )
     def completeness(request: Request) -> Response:
         """Each symbol's mean score over the last hour; over less where there are more than 500 symbols."""
-        symbols = market_data.symbols()
-        now_us = feed_data.now_us()
-        end_us = now_us + -now_us % MINUTE_US
-        start_us = end_us - max(1, min(60, MAX_MINUTES // max(1, len(symbols)))) * MINUTE_US
-        records = feed_data.completeness(symbols, start_us, end_us)
-        by_symbol = [_summed(symbol, list(each)) for symbol, each in groupby(records, key=lambda record: record.symbol)]
-        scores = [record.score for record in records if record.score is not None]
-        body = {"start_us": start_us, "end_us": end_us, "score": _mean(scores), "symbols": by_symbol}
-        return answered(request, body)
+        return answered(request, completeness_figures(feed_data, market_data))
 
     return router
+
+
+def system_figures(metrics: PlatformMetrics) -> dict[str, Any]:
+    """A `SystemAnswer`."""
+    said = metrics.families.get()
+    disk = {"free_bytes": said.number(exporter.DISK_FREE), "size_bytes": said.number(exporter.DISK_SIZE)}
+    return {
+        "missing": said.missing,
+        "services": [_service(each) for each in metrics.services.get()],
+        "processes": {each.labels["process"]: int(each.number) for each in said.values("marketstream_up")},
+        "machine": metrics.machine(),
+        "disk": {name: None if value is None else int(value) for name, value in disk.items()},
+    }
+
+
+def kafka_figures(metrics: PlatformMetrics) -> dict[str, Any]:
+    """A `KafkaAnswer`."""
+    said = metrics.families.get()
+    lags = said.values(exporter.CONSUMER_LAG)
+    queries: dict[tuple[str, str], float] = defaultdict(float)
+    for each in said.values("marketstream_query_lag_messages"):
+        queries[each.labels["query"], each.labels["topic"]] += each.number
+    return {
+        "missing": said.missing,
+        "groups": [{"group": each.labels["group"], "lag_messages": int(each.number)} for each in lags],
+        "queries": [
+            {"query": query, "topic": topic, "lag_messages": int(lag)} for (query, topic), lag in queries.items()
+        ],
+        "last_tick_age_seconds": said.number(exporter.LAST_TICK_AGE),
+    }
+
+
+def latency_figures(metrics: PlatformMetrics) -> dict[str, Any]:
+    """A `LatencyAnswer`."""
+    said = metrics.families.get()
+    stages = [_timing(stage, each) for stage, timings in said.timings().items() for each in timings]
+    behind = [
+        {"what": what, "labels": each.labels, "seconds": each.number}
+        for what in _BEHIND
+        for each in said.values(f"marketstream_{what}_seconds")
+    ]
+    return {"missing": said.missing, "stages": stages, "behind": behind}
+
+
+def cache_figures(metrics: PlatformMetrics) -> dict[str, Any]:
+    """A `CacheAnswer`."""
+    said = metrics.families.get()
+    counts = {each.labels["outcome"]: int(each.number) for each in said.values("marketstream_cache_reads_total")}
+    total = sum(counts.values())
+    hits = counts.get("hit", 0)
+    body = {"hits": hits, "misses": counts.get("miss", 0), "away": counts.get("away", 0)}
+    return {"missing": said.missing, **body, "hit_ratio": hits / total if total else None}
+
+
+def completeness_figures(feed_data: FeedData, market_data: MarketData) -> dict[str, Any]:
+    """A `CompletenessFigures`."""
+    symbols = market_data.symbols()
+    now_us = feed_data.now_us()
+    end_us = now_us + -now_us % MINUTE_US
+    start_us = end_us - max(1, min(60, MAX_MINUTES // max(1, len(symbols)))) * MINUTE_US
+    records = feed_data.completeness(symbols, start_us, end_us)
+    by_symbol = [_summed(symbol, list(each)) for symbol, each in groupby(records, key=lambda record: record.symbol)]
+    scores = [record.score for record in records if record.score is not None]
+    return {"start_us": start_us, "end_us": end_us, "score": _mean(scores), "symbols": by_symbol}
 
 
 def _service(known: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Reads: `latest_price:{symbol}`, `ticks:{symbol}`, `cancels:{symbol}`, `aggregate
 `latest_quote:{symbol}`, `indicators:{symbol}`.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 from redis import Redis
@@ -89,6 +90,59 @@ class RedisReader:
         indicators = decode_indicators(value)
         return [indicators] if _inside(indicators.start_us, start_us, end_us) else []
 
+    def latest_of(self, symbols: Sequence[str]) -> dict[str, Tick]:
+        """The newest tick of each symbol of which one came in the last minute, by one command."""
+        values = self._values(map(cache_keys.latest_price, symbols))
+        return {symbol: decode_tick(value) for symbol, value in zip(symbols, values, strict=True) if value is not None}
+
+    def quotes_of(self, symbols: Sequence[str]) -> dict[str, Quote]:
+        """The newest quote of each symbol of which one came in the last minute, by one command."""
+        values = self._values(map(cache_keys.latest_quote, symbols))
+        return {symbol: decode_quote(value) for symbol, value in zip(symbols, values, strict=True) if value is not None}
+
+    def ticks_of(
+        self, symbols: Sequence[str], *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Tick]]:
+        """The newest `limit` of the kept ticks of each symbol, in one round trip."""
+        if limit < 1:
+            return {}
+        last = limit - 1 if start_us is None and end_us is None else -1
+        with redis_errors(self._settings):
+            pipeline = self._client.pipeline(transaction=False)
+            for symbol in symbols:
+                pipeline.lrange(cache_keys.ticks(symbol), 0, last)
+            lists = cast("list[list[bytes]]", pipeline.execute())
+        found = {}
+        for symbol, values in zip(symbols, lists, strict=True):
+            ticks = [tick for tick in map(decode_tick, values) if _inside(tick.event_time_us, start_us, end_us)]
+            if ticks:
+                found[symbol] = ticks[:limit][::-1]
+        return found
+
+    def bars_of(
+        self, symbols: Sequence[str], interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Bar]]:
+        """The interval's newest bar of each symbol, where it starts in the range, by one command."""
+        if limit < 1:
+            return {}
+        values = self._values(cache_keys.bar(symbol, interval.name) for symbol in symbols)
+        bars = [decode_bar(value) for value in values if value is not None]
+        return {bar.symbol: [bar] for bar in bars if _inside(bar.start_us, start_us, end_us) and not bar.void}
+
+    def indicators_of(
+        self, symbols: Sequence[str], interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Indicators]]:
+        """The indicators of the interval's newest bar of each symbol, where it starts in the range."""
+        if limit < 1:
+            return {}
+        with redis_errors(self._settings):
+            pipeline = self._client.pipeline(transaction=False)
+            for symbol in symbols:
+                pipeline.hget(cache_keys.indicators(symbol), interval.name)
+            values = cast("list[bytes | None]", pipeline.execute())
+        said = [decode_indicators(value) for value in values if value is not None]
+        return {each.symbol: [each] for each in said if _inside(each.start_us, start_us, end_us)}
+
     def symbols(self) -> list[str]:
         """Symbols with ticks or a bar in the cache, sorted."""
         from_ticks = {key.split(":", 1)[1] for key in self._keys(cache_keys.ticks("*"))}
@@ -107,6 +161,13 @@ class RedisReader:
     def close(self) -> None:
         """Disconnects."""
         self._client.close()
+
+    def _values(self, keys: Iterable[str]) -> list[bytes | None]:
+        wanted = list(keys)
+        if not wanted:
+            return []
+        with redis_errors(self._settings):
+            return cast("list[bytes | None]", self._client.mget(wanted))
 
     def _keys(self, pattern: str) -> list[str]:
         with redis_errors(self._settings):

@@ -517,6 +517,13 @@ select provider, matched_id
 from trade_cancels
 where symbol = %(symbol)s and event_time >= %(start)s and event_time < %(end)s and matched_id is not null
 
+-- name: cancelled_trades_of
+select c.symbol, c.provider, c.matched_id
+from unnest(%(symbols)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[]) as wanted (symbol, from_time, to_time)
+join trade_cancels c
+  on c.symbol = wanted.symbol and c.event_time >= wanted.from_time and c.event_time < wanted.to_time
+where c.matched_id is not null
+
 -- name: bars_to_correct
 -- Final bars that still hold trades which were taken back not before %(since)s.
 select

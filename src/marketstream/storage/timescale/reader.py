@@ -3,7 +3,8 @@
 Reads: `tick_data`, `trade_cancels`, `aggregated_data`, `technical_indicators` (tables), `rolled_up_bars` (view).
 """
 
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 from marketstream.domain.conditions import CONSOLIDATED, TradeRules
 from marketstream.domain.indicators import Indicators
@@ -12,6 +13,8 @@ from marketstream.domain.market import Bar, Tick, TickPlace
 from marketstream.settings import PostgresSettings
 from marketstream.storage.timescale.rows import bar_of, indicators_of, tick_of
 from marketstream.storage.timescale.session import ReaderSession, moment, time_range
+
+_Item = TypeVar("_Item", Tick, Bar, Indicators)
 
 _ROLLED_UP = ("1h", "1d")  # intervals of `rolled_up_bars`
 
@@ -97,6 +100,46 @@ class TimescaleReader:
         parameters = _of_interval(symbol, interval, start_us, end_us, limit)
         return [indicators_of(row) for row in reversed(self._session.rows("indicators", parameters))]
 
+    def latest_of(self, symbols: Sequence[str]) -> dict[str, Tick]:
+        """The newest tick of each symbol that updates the last price, in one statement."""
+        rows = self._session.rows("latest_tick_of", {"symbols": list(symbols), **self._held_back})
+        return {tick.symbol: tick for tick in map(tick_of, rows)}
+
+    def ticks_of(
+        self, symbols: Sequence[str], *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Tick]]:
+        """The newest `limit` ticks of each symbol in the range, oldest first, in one statement."""
+        parameters = {"symbols": list(symbols), **time_range(start_us, end_us), "limit": max(limit, 0)}
+        ticks = sorted(map(tick_of, self._session.rows("ticks_of", parameters)), key=lambda tick: tick.place)
+        return _by_symbol(ticks)
+
+    def bars_of(
+        self, symbols: Sequence[str], interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Bar]]:
+        """The newest `limit` bars of each symbol that start in the range, oldest first, in one statement."""
+        query = "bars_and_rolled_up_of" if interval.name in _ROLLED_UP else "bars_of"
+        parameters = {**_of_interval("", interval, start_us, end_us, limit), "symbols": list(symbols), "void": False}
+        bars = sorted(map(bar_of, self._session.rows(query, parameters)), key=lambda bar: bar.start_us)
+        return _by_symbol(bars)
+
+    def indicators_of(
+        self, symbols: Sequence[str], interval: Interval, *, start_us: int | None, end_us: int | None, limit: int
+    ) -> dict[str, list[Indicators]]:
+        """The indicators of the newest `limit` bars of each symbol, oldest first, in one statement."""
+        parameters = {**_of_interval("", interval, start_us, end_us, limit), "symbols": list(symbols)}
+        said = sorted(map(indicators_of, self._session.rows("indicators_of", parameters)), key=lambda it: it.start_us)
+        return _by_symbol(said)
+
+    def cancelled_of(self, ranges_us: Mapping[str, tuple[int, int]]) -> dict[str, set[tuple[str, str]]]:
+        """(Provider, id) of the trades that were taken back, of each symbol in its own range, in one statement."""
+        ranges = [time_range(*between) for between in ranges_us.values()]
+        starts, ends = ([between[name] for between in ranges] for name in ("start", "end"))
+        parameters = {"symbols": list(ranges_us), "starts": starts, "ends": ends}
+        found: dict[str, set[tuple[str, str]]] = {}
+        for symbol, provider, trade_id in self._session.rows("cancelled_trades_of", parameters):
+            found.setdefault(symbol, set()).add((provider, trade_id))
+        return found
+
     def symbols(self) -> list[str]:
         """Every symbol with a tick or a bar, sorted."""
         return [symbol for (symbol,) in self._session.rows("symbols", {})]
@@ -116,6 +159,13 @@ class TimescaleReader:
     def _bars(self, interval: Interval, parameters: dict[str, Any]) -> list[Bar]:
         query = "bars_and_rolled_up" if interval.name in _ROLLED_UP else "bars"
         return [bar_of(row) for row in reversed(self._session.rows(query, parameters))]
+
+
+def _by_symbol(items: Iterable[_Item]) -> dict[str, list[_Item]]:
+    found: dict[str, list[_Item]] = {}
+    for item in items:
+        found.setdefault(item.symbol, []).append(item)
+    return found
 
 
 def _pairs(rules: TradeRules) -> dict[str, Any]:

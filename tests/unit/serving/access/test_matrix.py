@@ -8,6 +8,7 @@ import pytest
 from fastapi import FastAPI
 
 from doors import Door, token
+from graphql_asking import services_of
 from marketstream.contracts.dead_letters import LetterGroups, Letters
 from marketstream.domain.errors import ConfigurationError
 from marketstream.serving.access.access import Access
@@ -45,7 +46,8 @@ def extras(world: Any) -> Extras:
     """All there is to serve, so that every route is there."""
     metrics = PlatformMetrics(lambda: Scraped([""]), list, dict)
     desk: Any = Desk()
-    return Extras(dead_letters=desk, exports=Exports(world.history), metrics=metrics)
+    graphql = services_of(world.market_data)
+    return Extras(dead_letters=desk, exports=Exports(world.history), metrics=metrics, graphql=graphql)
 
 
 @pytest.fixture
@@ -130,10 +132,13 @@ async def test_each_role_does_what_it_may(client: httpx.AsyncClient, door: Door)
 
 async def test_a_key_for_something_else_opens_nothing(client: httpx.AsyncClient, door: Door) -> None:
     elsewhere, both = door.key(Role.ADMIN, "websocket"), door.key(Role.ADMIN, "websocket", "rest", name="both")
+    graphql = door.key(Role.ADMIN, "graphql", name="graph")
     for route in GUARDED:
         problem(await ask(client, route, bearer(elsewhere)), 403, "access-scope")
-        there = await ask(client, route, bearer(both))
+        is_graphql = route.endswith("/graphql")
+        there = await ask(client, route, bearer(graphql if is_graphql else both))
         assert there.status_code in ANSWERED
+        problem(await ask(client, route, bearer(both if is_graphql else graphql)), 403, "access-scope")
 
 
 async def test_what_is_public_asks_nobody(client: httpx.AsyncClient) -> None:

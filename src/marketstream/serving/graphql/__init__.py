@@ -1,0 +1,1 @@
+"""GraphQL over what REST reads, and subscriptions over what the WebSocket sends."""
