@@ -100,9 +100,7 @@ def _processes(settings: Settings, feeds: Feeds, *, has_jars: bool) -> list[Serv
         _spark_job("bars", (streaming.ui_port, streaming.metrics_port), after=before_jobs),
         _process("closer", after=("topics",)),
         # Not after the migrations: without the database it has no history at first, and takes it in later.
-        _spark_job(
-            "indicators", (streaming.indicators_ui_port, streaming.indicators_metrics_port), after=before_jobs
-        ),
+        _spark_job("indicators", (streaming.indicators_ui_port, streaming.indicators_metrics_port), after=before_jobs),
         _process("redis-writer", after=("topics", "redis")),
         _process("timescale-writer", after=("topics", "migrations")),
         _process("corrector", after=("topics", "migrations")),

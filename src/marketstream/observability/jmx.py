@@ -5,7 +5,6 @@ from pathlib import Path
 from marketstream.settings import cache_dir
 
 
-
 def agent_option(rules: Path, host: str, port: int) -> str | None:
     """The JVM's option that loads the agent; None where it is switched off, or its jar or its rules are missing.
 

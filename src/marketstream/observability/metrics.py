@@ -9,23 +9,7 @@ TICKS_PUBLISHED = Counter("marketstream_ticks_published_total", "Ticks accepted 
 REJECTED = Counter("marketstream_rejected_total", "Provider data refused", ["provider", "reason"])
 DUPLICATES = Counter("marketstream_duplicate_ticks_total", "Ticks already seen, not published again", ["provider"])
 CONNECTIONS = Counter("marketstream_provider_connections_total", "Connection attempts", ["provider", "outcome"])
-REST__PATH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
-RECEIVED_TO_KAFKA_SECONDS = Histogram(
-    "marketstream_received_to_kafka_seconds",
-    "From the socket a trade was received on to what came of it being on Kafka; an even sample of each batch stored",
-    ["kind"],
-    buckets=_PATH_BUCKETS,
-)
-KAFKA_TO_STORE_SECONDS = Histogram(
-    "marketstream_kafka_to_store_seconds",
-    "From a message being on Kafka to its being stored; an even sample of each batch",
-    ["writer"],
-    buckets=_PATH_BUCKETS,
-)
-
-REQUESTS = Counter(
-    "marketstream_provider_rest_requests_total", "REST requests to providers", ["provider", "outcome"]
-)
+REST_REQUESTS = Counter("marketstream_provider_rest_requests_total", "REST requests to providers", ["provider", "outcome"])
 FRAMES = Counter("marketstream_provider_frames_total", "Frames received", ["provider"])
 BACKPRESSURE_SECONDS = Counter(
     "marketstream_backpressure_seconds_total", "Time the producer waited for Kafka", ["provider"]
@@ -130,6 +114,20 @@ WRITE_FAILURES = Counter("marketstream_write_failures_total", "Batch writes that
 SKIPPED = Counter("marketstream_skipped_total", "Messages a writer had no need to store", ["writer", "reason"])
 UNDECODABLE = Counter(
     "marketstream_undecodable_total", "Messages that don't fit their topic's schema", ["writer", "topic"]
+)
+
+_PATH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+RECEIVED_TO_KAFKA_SECONDS = Histogram(
+    "marketstream_received_to_kafka_seconds",
+    "From the socket a trade was received on to what came of it being on Kafka; an even sample of each batch stored",
+    ["kind"],
+    buckets=_PATH_BUCKETS,
+)
+KAFKA_TO_STORE_SECONDS = Histogram(
+    "marketstream_kafka_to_store_seconds",
+    "From a message being on Kafka to its being stored; an even sample of each batch",
+    ["writer"],
+    buckets=_PATH_BUCKETS,
 )
 
 REQUESTS = Counter("marketstream_requests_total", "HTTP requests", ["route", "method", "status"])

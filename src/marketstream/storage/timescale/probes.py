@@ -19,7 +19,6 @@ _STATEMENT_SECONDS = 3.0
 _KEPT_SECONDS = 14.0  # less than between two scrapes of Grafana's coarsest step
 _SIZES_KEPT_SECONDS = 59.0  # to ask takes a look at every file
 _FIGURES = ("bytes", "connections_max", "committed", "rolled_back", "hit", "read", "deadlocks", "temporary_bytes")
-Row = tuple[Any, ...]
 
 
 class PostgresProbes:
@@ -50,7 +49,7 @@ class PostgresProbes:
         """What is measured at each scrape, by at most four statements."""
         return (*self._freshness(), *self._sizes(), *self._sessions(), *self._counters())
 
-    def _kept(self, query: str, seconds: float, parameters: dict[str, Any] | None = None) -> Shared[list[Row]]:
+    def _kept(self, query: str, seconds: float, parameters: dict[str, Any] | None = None) -> Shared[list[tuple[Any, ...]]]:
         return Shared(lambda: self._session.rows(query, parameters or {}), seconds)
 
     def _freshness(self) -> tuple[Probe, ...]:
@@ -59,7 +58,7 @@ class PostgresProbes:
                 name="marketstream_symbol_newest_trade_timestamp_seconds",
                 documentation="When a symbol's newest stored trade was made",
                 label="symbol",
-                read=lambda: {symbol: seconds for symbol, seconds in self._symbols.get()},
+                read=lambda: dict(self._symbols.get()),
             ),
         )
 
