@@ -64,7 +64,7 @@ class PostgresProbes:
 
     def _sizes(self) -> tuple[Probe, ...]:
         def column(number: int) -> Callable[[], Mapping[str, float]]:
-            return lambda: {row[0]: float(row[number]) for row in self._tables.get()}
+            return lambda: {row[0]: float(row[number] or 0) for row in self._tables.get()}
 
         return tuple(
             Probe(name=f"marketstream_table_{what}", documentation=documentation, label="table", read=column(number))

@@ -5,7 +5,7 @@ as $$
   select
     root.relname::text,
     sum(pg_total_relation_size(leaf.oid))::bigint,
-    sum(greatest(leaf.reltuples, 0)) filter (where leaf.relkind = 'r')::bigint,
+    coalesce(sum(greatest(leaf.reltuples, 0)) filter (where leaf.relkind = 'r'), 0)::bigint,
     count(part.relid) filter (where part.isleaf and part.level > 0)
   from pg_class root
   left join lateral pg_partition_tree(root.oid) part on true
