@@ -88,8 +88,8 @@ _FLOW = Row(
             "reqps",
             "a second",
             prom(
-                f"sum by (provider, outcome) (rate(marketstream_provider_rest_requests_total{{{P}}}[$__rate_interval]))"
-                f"sum by (provider, outcome) (rate(marketstream_provider_rest_requests_total{{{P}}}[$__rate_interval]))",
+                "sum by (provider, outcome)"
+                f" (rate(marketstream_provider_rest_requests_total{{{P}}}[$__rate_interval]))",
                 "{{provider}}: {{outcome}}",
             ),
         ),

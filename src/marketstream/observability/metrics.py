@@ -9,7 +9,9 @@ TICKS_PUBLISHED = Counter("marketstream_ticks_published_total", "Ticks accepted 
 REJECTED = Counter("marketstream_rejected_total", "Provider data refused", ["provider", "reason"])
 DUPLICATES = Counter("marketstream_duplicate_ticks_total", "Ticks already seen, not published again", ["provider"])
 CONNECTIONS = Counter("marketstream_provider_connections_total", "Connection attempts", ["provider", "outcome"])
-REST_REQUESTS = Counter("marketstream_provider_rest_requests_total", "REST requests to providers", ["provider", "outcome"])
+REST_REQUESTS = Counter(
+    "marketstream_provider_rest_requests_total", "REST requests to providers", ["provider", "outcome"]
+)
 FRAMES = Counter("marketstream_provider_frames_total", "Frames received", ["provider"])
 BACKPRESSURE_SECONDS = Counter(
     "marketstream_backpressure_seconds_total", "Time the producer waited for Kafka", ["provider"]

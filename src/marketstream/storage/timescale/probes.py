@@ -49,7 +49,9 @@ class PostgresProbes:
         """What is measured at each scrape, by at most four statements."""
         return (*self._freshness(), *self._sizes(), *self._sessions(), *self._counters())
 
-    def _kept(self, query: str, seconds: float, parameters: dict[str, Any] | None = None) -> Shared[list[tuple[Any, ...]]]:
+    def _kept(
+        self, query: str, seconds: float, parameters: dict[str, Any] | None = None
+    ) -> Shared[list[tuple[Any, ...]]]:
         return Shared(lambda: self._session.rows(query, parameters or {}), seconds)
 
     def _freshness(self) -> tuple[Probe, ...]:
