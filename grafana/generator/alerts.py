@@ -75,9 +75,8 @@ _HISTORY = Row(
             "Feed events that told of trouble",
             sql(
                 """select time, provider, kind, detail, fault from feed_events
-                where $__timeFilter(time) and (fault is not null or kind in (
-                    'gap', 'failover'
-                    'gap', 'failover')) order by time desc limit 200"""
+                where $__timeFilter(time) and (fault is not null or kind in ('gap', 'failover'))
+                order by time desc limit 200"""
             ),
         ).span(24),
     ],

@@ -172,8 +172,8 @@ _MISSING = Row(
         grid(
             "Gaps of this time",
             sql(
-                """select start_time as start, end_time as"
-                " "end", provider, symbol, state, missing, filled, detail from feed_gaps
+                """select start_time as start, end_time as "end", provider, symbol, state, missing, filled, detail
+                from feed_gaps
                 where end_time >= $__timeFrom() and start_time <= $__timeTo() order by start_time desc limit 200"""
             ),
         ).span(24),
