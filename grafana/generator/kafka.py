@@ -32,10 +32,10 @@ _NOW = Row(
         ),
         number("Partitions", "short", prom("sum(marketstream_topic_partitions)", "partitions")),
         number(
-            "Request handlers busy",
-            "percentunit",
-            prom("1 - min(kafka_request_handlers_idle_ratio)", "busy", step=STEP),
-            steps=[(0.5, FAIR), (0.8, BAD)],
+            "Produce request, p99",
+            "s",
+            prom('max(kafka_request_seconds{request="Produce", quantile="0.99"})', "p99", step=STEP),
+            steps=[(0.1, FAIR), (0.5, BAD)],
         ),
     ],
 )
