@@ -61,7 +61,7 @@ def isolated(data_dir: Path) -> Settings:
     ensure_secrets(data_dir)
     return load_settings(
         data_dir=data_dir,
-        kafka={"port": kafka, "controller_port": controller},
+        kafka={"port": kafka, "controller_port": controller, "metrics_port": 0},
         postgres={"port": postgres},
         redis={"port": cache},
         influx={"port": influx},

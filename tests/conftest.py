@@ -70,12 +70,17 @@ def _isolated_settings(data_dir: Path) -> Settings:
     ensure_secrets(data_dir)
     return load_settings(
         data_dir=data_dir,
-        kafka={"port": kafka, "controller_port": controller, "heap_mb": 256},
+        kafka={"port": kafka, "controller_port": controller, "metrics_port": 0, "heap_mb": 256},
         postgres={"port": postgres},
         redis={"port": redis},
         influx={"port": influx},
         serving={"api_port": api, "websocket_port": websocket, "dashboard_port": dashboard, "metrics_port": metrics},
-        streaming={"ui_port": bars, "indicators_ui_port": indicators},
+        streaming={
+            "ui_port": bars,
+            "indicators_ui_port": indicators,
+            "metrics_port": 0,
+            "indicators_metrics_port": 0,
+        },
         replay={"port": replay},
     )
 

@@ -36,7 +36,7 @@ def own_broker(heap_mb: int, topics: tuple[str, ...]) -> Iterator[tuple[Settings
     with tempfile.TemporaryDirectory(prefix="marketstream-benchmark-") as folder:
         settings = load_settings(
             data_dir=Path(folder),
-            kafka={"port": port, "controller_port": controller, "heap_mb": heap_mb},
+            kafka={"port": port, "controller_port": controller, "metrics_port": 0, "heap_mb": heap_mb},
             ingest={"allowed_lateness_seconds": 10},
             streaming={"ui_port": page},
         )

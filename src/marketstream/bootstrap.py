@@ -338,13 +338,18 @@ def run_replay(settings: Settings) -> None:
 
 
 def run_metrics(settings: Settings) -> None:
-    """The Prometheus exporter of all processes, with what only the broker knows."""
+    """The Prometheus exporter of all processes, with what the broker and the stores know of themselves."""
     from marketstream.bus.inspector import KafkaInspector
     from marketstream.bus.probes import kafka_probes
+    from marketstream.contracts.topics import all_topics
     from marketstream.observability.exporter import ProbeCollector, disk_probes, run
+    from marketstream.storage.probes import store_probes
 
-    inspector = KafkaInspector(settings.kafka.bootstrap_servers)
-    run(settings, [ProbeCollector((*kafka_probes(inspector), *disk_probes(settings.data_dir)))])
+    broker = kafka_probes(KafkaInspector(settings.kafka.bootstrap_servers), all_topics(settings.intervals))
+    run(
+        settings,
+        [ProbeCollector((*broker, *store_probes(settings, settings.symbols), *disk_probes(settings.data_dir)))],
+    )
 
 
 @contextmanager

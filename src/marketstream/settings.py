@@ -28,6 +28,7 @@ from marketstream.domain.errors import ConfigurationError
 from marketstream.domain.interval import Interval
 
 Port = Annotated[int, Field(ge=1, le=65_535)]
+AgentPort = Annotated[int, Field(ge=0, le=65_535)]  # 0 for none
 ProviderName = Literal["auto", "polygon", "finage", "alpha_vantage", "fmp", "finazon", "binance", "binance_usdm"]
 ChannelName = Literal["trades", "quotes", "bars"]
 SECRETS_FILE = "secrets.env"
@@ -176,6 +177,9 @@ class KafkaSettings(Section):
     host: str = Field(default="127.0.0.1", description="where the broker is")
     port: Port = Field(default=9092, description="where it listens")
     controller_port: Port = Field(default=19092, description="where its controller listens (native launch)")
+    metrics_port: AgentPort = Field(
+        default=9404, description="where it shows its own metrics to Prometheus (native launch); 0 for nowhere"
+    )
     partitions: int = Field(default=4, ge=1, le=256, description="of every topic created")
     heap_mb: int = Field(default=512, ge=256, description="of the broker's JVM (native launch)")
 
@@ -262,6 +266,12 @@ class StreamingSettings(Section):
     )
     indicators_memory_mb: int = Field(default=512, ge=384, description="heap of the indicators job's driver")
     indicators_ui_port: Port = Field(default=4041, description="Spark's own page of the indicators job")
+    metrics_port: AgentPort = Field(
+        default=9405, description="where the bars job's JVM shows its own metrics to Prometheus; 0 for nowhere"
+    )
+    indicators_metrics_port: AgentPort = Field(
+        default=9406, description="where the indicators job's JVM shows its own metrics; 0 for nowhere"
+    )
     idle_grace_seconds: float = Field(
         default=1.0,
         gt=0,

@@ -142,6 +142,7 @@ def test_every_process_has_only_the_passwords_it_needs() -> None:
         "dashboard": serving,
         "producer": {"POLYGON__API_KEY", "BINANCE__API_KEY"},
         "corrector": {"POSTGRES__READER_PASSWORD"},
+        "metrics": {"POSTGRES__READER_PASSWORD", "REDIS__PASSWORD"},
         "indicators": {"POSTGRES__READER_PASSWORD"},
     }
     for name in (*PROCESSES, "migrate", "topics", "bars", "indicators"):

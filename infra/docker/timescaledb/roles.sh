@@ -13,6 +13,8 @@ create role marketstream_owner login password :'owner_password';
 create role marketstream_writer login password :'writer_password';
 create role marketstream_reader login password :'reader_password';
 create role marketstream_access login password :'access_password';
+create extension if not exists pg_stat_statements schema public;
+grant pg_read_all_stats to marketstream_owner;
 revoke all on database :"database" from public;
 grant connect, temporary on database :"database" to marketstream_writer, marketstream_reader, marketstream_access;
 alter database :"database" owner to marketstream_owner;

@@ -5,6 +5,7 @@ Reads: the broker's metadata and offsets; joins no group and consumes nothing.
 
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
@@ -15,6 +16,15 @@ from marketstream.domain.errors import BusError
 
 T = TypeVar("T")
 Position = tuple[str, int]  # (topic, partition)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionCounts:
+    """Of a topic's partitions, how many there are, lack a replica in step, and have no leader."""
+
+    total: int
+    under_replicated: int
+    offline: int
 
 
 class KafkaInspector:
@@ -62,6 +72,14 @@ class KafkaInspector:
         """
         return self._asked(lambda admin: self._offsets(admin, self._partitions(admin, topics), EARLIEST))
 
+    def replication(self) -> dict[str, PartitionCounts]:
+        """How each topic's partitions stand, the broker's own topics included.
+
+        Raises:
+            BusError: The broker is away.
+        """
+        return self._asked(self._replication)
+
     def _asked(self, question: Callable[[AdminClient], T]) -> T:
         try:
             if self._admin is None:
@@ -80,6 +98,17 @@ class KafkaInspector:
         return {
             group: sum(ends[position] - max(starts[position], next_offset) for position, next_offset in known.items())
             for group, known in positions.items()
+        }
+
+    def _replication(self, admin: AdminClient) -> dict[str, PartitionCounts]:
+        known = admin.list_topics(timeout=self._timeout).topics
+        return {
+            name: PartitionCounts(
+                total=len(topic.partitions),
+                under_replicated=sum(len(part.isrs) < len(part.replicas) for part in topic.partitions.values()),
+                offline=sum(part.leader < 0 for part in topic.partitions.values()),
+            )
+            for name, topic in known.items()
         }
 
     def _assigned(self, admin: AdminClient, group: str) -> dict[Position, int]:

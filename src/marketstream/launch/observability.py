@@ -25,7 +25,7 @@ def _prometheus(settings: Settings) -> Service:
     port = settings.observability.prometheus_port
     home = settings.data_dir / "prometheus"
     binary = on_path("prometheus")
-    options = ["--storage.tsdb.retention.time=15d", "--log.level=warn"]
+    options = ["--storage.tsdb.retention.time=15d", "--enable-feature=exemplar-storage", "--log.level=warn"]
     command = [
         str(binary),
         f"--config.file={home / 'prometheus.yml'}",
@@ -50,15 +50,28 @@ def _configure_prometheus(settings: Settings, home: Path) -> None:
     """Puts the checkout's configuration beside the data, with the ports of these settings."""
     home.mkdir(parents=True, exist_ok=True)
     text = infra("prometheus", "prometheus.yml").read_text()
-    actual = settings.observability
-    for usual, port in (
-        (9100, settings.serving.metrics_port),
-        (9090, actual.prometheus_port),
-        (9093, actual.alertmanager_port),
-    ):
-        text = text.replace(f'"{LOOPBACK}:{usual}"', f'"{LOOPBACK}:{port}"')
+    for usual, port in _actual_ports(settings).items():
+        text = text.replace(f'"{LOOPBACK}:{usual}"', f'"{LOOPBACK}:{port}"' if port else "")
     (home / "prometheus.yml").write_text(text)
-    (home / "rules.yml").write_text(infra("prometheus", "rules.yml").read_text())
+    for name in ("recording.yml", "rules.yml"):
+        (home / name).write_text(infra("prometheus", name).read_text())
+
+
+def _actual_ports(settings: Settings) -> Mapping[int, int]:
+    """Where each target of the checkout's configuration is with these settings; 0 where there is none."""
+    return {
+        9100: settings.serving.metrics_port,
+        9090: settings.observability.prometheus_port,
+        9093: 0 if _absent(_ALERTMANAGERS) else settings.observability.alertmanager_port,
+        9404: settings.kafka.metrics_port,
+        9405: settings.streaming.metrics_port,
+        9406: settings.streaming.indicators_metrics_port,
+        8086: settings.influx.port,
+    }
+
+
+def _absent(names: tuple[str, ...]) -> bool:
+    return not any(map(on_path, names))
 
 
 def _alertmanager(settings: Settings) -> Service:
@@ -96,7 +109,7 @@ def _grafana(settings: Settings) -> Service:
         if binary
         else "install Grafana from grafana.com (no package of it is in Debian), or use containers",
         optional=True,
-        after=("postgres",),
+        after=("postgres", "prometheus"),
         command=lambda: [str(binary), *subcommand, f"--homepath={_grafana_home()}"],
         environment=lambda: _grafana_environment(settings),
         fault=lambda: http_fault(f"http://{LOOPBACK}:{port}/api/health"),
@@ -126,7 +139,9 @@ def _grafana_environment(settings: Settings) -> Mapping[str, str]:
         "GF_USERS_ALLOW_SIGN_UP": "false",
         "GF_ANALYTICS_REPORTING_ENABLED": "false",
         "GF_ANALYTICS_CHECK_FOR_UPDATES": "false",
+        "GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH": str(checkout("grafana", "dashboards", "system.json")),
         "DASHBOARDS_DIRECTORY": str(checkout("grafana", "dashboards")),
+        "ALERTMANAGER_URL": f"http://{LOOPBACK}:{settings.observability.alertmanager_port}",
         "PROMETHEUS_URL": f"http://{LOOPBACK}:{settings.observability.prometheus_port}",
         "POSTGRES_ADDRESS": f"{postgres.host}:{postgres.port}",
         "POSTGRES_DATABASE": postgres.database,

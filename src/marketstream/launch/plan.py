@@ -97,10 +97,10 @@ def _processes(settings: Settings, feeds: Feeds, *, has_jars: bool) -> list[Serv
     return [
         *([_replay(settings)] if replayed else []),
         *cluster,
-        _spark_job("bars", streaming.ui_port, after=before_jobs),
+        _spark_job("bars", (streaming.ui_port, streaming.metrics_port), after=before_jobs),
         _process("closer", after=("topics",)),
         # Not after the migrations: without the database it has no history at first, and takes it in later.
-        _spark_job("indicators", streaming.indicators_ui_port, after=before_jobs),
+        _spark_job("indicators", (streaming.indicators_ui_port, streaming.indicators_metrics_port), after=before_jobs),
         _process("redis-writer", after=("topics", "redis")),
         _process("timescale-writer", after=("topics", "migrations")),
         _process("corrector", after=("topics", "migrations")),
@@ -140,15 +140,15 @@ def _spark_cluster(settings: Settings) -> list[Service]:
     ]
 
 
-def _spark_job(name: str, port: int, *, after: tuple[str, ...]) -> Service:
+def _spark_job(name: str, ports: tuple[int, int], *, after: tuple[str, ...]) -> Service:
     return Service(
         name=name,
         kind=Kind.PROCESS,
         command=_command("submit", name),
         after=after,
-        fault=lambda: _query_fault(f"http://127.0.0.1:{port}/StreamingQuery/"),
-        ports=(port,),
-        address=f"http://127.0.0.1:{port}",
+        fault=lambda: _query_fault(f"http://127.0.0.1:{ports[0]}/StreamingQuery/"),
+        ports=tuple(filter(None, ports)),
+        address=f"http://127.0.0.1:{ports[0]}",
         grace_seconds=20,
         start_seconds=180,
     )

@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 from prometheus_client import REGISTRY, CollectorRegistry, Metric, start_http_server
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 from prometheus_client.registry import Collector
 
@@ -28,6 +29,11 @@ _log = get_logger("metrics")
 
 CONSUMER_LAG = "marketstream_consumer_lag_messages"
 LAST_TICK_AGE = "marketstream_last_tick_age_seconds"
+TOPIC_MESSAGES = "marketstream_topic_messages_total"
+TOPIC_PARTITIONS = "marketstream_topic_partitions"
+UNDER_REPLICATED = "marketstream_under_replicated_partitions"
+OFFLINE_PARTITIONS = "marketstream_offline_partitions"
+STORE_UP = "marketstream_store_up"
 DISK_FREE = "marketstream_disk_free_bytes"
 DISK_SIZE = "marketstream_disk_size_bytes"
 PROBE_SUCCESS = "marketstream_probe_success"
@@ -35,10 +41,10 @@ PROBE_SUCCESS = "marketstream_probe_success"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A gauge that is measured when Prometheus asks.
+    """A metric that is measured when Prometheus asks.
 
     Attributes:
-        name: Metric name.
+        name: Metric name; a counter's ends in `_total`.
         documentation: What it says, for `# HELP`.
         label: Name of the one label, or None for a metric without.
         read: Returns the value by label value (the key is ignored without a label); empty where there is none.
@@ -48,6 +54,7 @@ class Probe:
     documentation: str
     label: str | None
     read: Callable[[], Mapping[str, float]]
+    kind: Literal["gauge", "counter"] = "gauge"
 
 
 class ProbeCollector(Collector):
@@ -55,6 +62,7 @@ class ProbeCollector(Collector):
 
     def __init__(self, probes: Sequence[Probe]) -> None:
         self._probes = tuple(probes)
+        self._failing: set[str] = set()
 
     def describe(self) -> Iterator[Metric]:
         """Names the metrics without measuring them, so that registering asks nobody."""
@@ -70,12 +78,19 @@ class ProbeCollector(Collector):
                 for label, value in probe.read().items():
                     family.add_metric([label] if probe.label else [], value)
             except MarketstreamError as error:
-                _log.warning("probe failed", probe=probe.name, error=str(error))
+                self._note_failure(probe.name, error)
                 success.add_metric([probe.name], 0)
             else:
+                self._failing.discard(probe.name)
                 success.add_metric([probe.name], 1)
                 yield family
         yield success
+
+    def _note_failure(self, name: str, error: MarketstreamError) -> None:
+        """Logs it once, not at every scrape until it is over."""
+        if name not in self._failing:
+            self._failing.add(name)
+            _log.warning("probe failed", probe=name, error=str(error))
 
 
 def disk_probes(directory: Path) -> tuple[Probe, ...]:
@@ -162,5 +177,6 @@ def _process_files() -> ProcessFilesCollector:
     return ProcessFilesCollector(directory)
 
 
-def _family(probe: Probe) -> GaugeMetricFamily:
-    return GaugeMetricFamily(probe.name, probe.documentation, labels=[probe.label] if probe.label else [])
+def _family(probe: Probe) -> GaugeMetricFamily | CounterMetricFamily:
+    kind = CounterMetricFamily if probe.kind == "counter" else GaugeMetricFamily
+    return kind(probe.name, probe.documentation, labels=[probe.label] if probe.label else [])

@@ -118,6 +118,20 @@ UNDECODABLE = Counter(
     "marketstream_undecodable_total", "Messages that don't fit their topic's schema", ["writer", "topic"]
 )
 
+_PATH_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120)
+RECEIVED_TO_KAFKA_SECONDS = Histogram(
+    "marketstream_received_to_kafka_seconds",
+    "From the socket a trade was received on to what came of it being on Kafka; an even sample of each batch stored",
+    ["kind"],
+    buckets=_PATH_BUCKETS,
+)
+KAFKA_TO_STORE_SECONDS = Histogram(
+    "marketstream_kafka_to_store_seconds",
+    "From a message being on Kafka to its being stored; an even sample of each batch",
+    ["writer"],
+    buckets=_PATH_BUCKETS,
+)
+
 REQUESTS = Counter("marketstream_requests_total", "HTTP requests", ["route", "method", "status"])
 REQUEST_SECONDS = Histogram(
     "marketstream_request_seconds",

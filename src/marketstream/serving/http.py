@@ -36,6 +36,7 @@ _COMMON_HEADERS = {
 
 _LONGEST_MESSAGE = 65_536  # bytes that a WebSocket's client may send at once
 _REQUEST_ID_HEADER = REQUEST_ID.lower().encode()
+_SLOW_SECONDS = 0.1  # from here on an exemplar says which request it was
 _HSTS = ((b"strict-transport-security", b"max-age=31536000"),)
 _EXPOSED_HEADERS = (
     *("Content-Disposition", "ETag", "Link", "RateLimit", "RateLimit-Policy", "Retry-After", "WWW-Authenticate"),
@@ -97,7 +98,7 @@ class Envelope:
             try:
                 await self._app(scope, receive, send_with_headers)
             finally:
-                _record(scope, status, time.perf_counter() - started)
+                _record(scope, status, time.perf_counter() - started, request_id)
 
 
 def enveloped(app: Starlette, content_security_policy: str, cors_origins: Sequence[str] = ()) -> ASGIApp:
@@ -171,10 +172,10 @@ def _measures(route: str, method: str, status: int) -> tuple[Counter, Histogram]
     return REQUESTS.labels(route, method, status), REQUEST_SECONDS.labels(route)
 
 
-def _record(scope: MutableMapping[str, object], status: int, seconds: float) -> None:
+def _record(scope: MutableMapping[str, object], status: int, seconds: float, request_id: str) -> None:
     route = getattr(scope.get("route"), "path", None) or "unmatched"
     count, duration = _measures(route, str(scope["method"]), status)
     count.inc()
-    duration.observe(seconds)
+    duration.observe(seconds, {"request_id": request_id} if seconds > _SLOW_SECONDS else None)
     if status >= 500:
         _log.warning("request failed", path=scope["path"], status=status, milliseconds=round(seconds * 1_000, 1))

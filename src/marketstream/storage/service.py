@@ -20,6 +20,7 @@ from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
 from marketstream.ports import Message, MessageSource, Publisher, Writer
 from marketstream.storage.decoding import UndecodableError
+from marketstream.storage.latency import observe_stored
 
 _IDLE_SECONDS = 0.1  # longest wait before looking whether to stop
 _SLICE_SECONDS = 0.01  # while a batch fills: rarely enough to cost little, often enough to drain a backlog
@@ -167,6 +168,7 @@ class WriterService:
             self._store(batch[middle:])
         else:
             self._count(batch)
+            observe_stored(self._writer.name, batch)
 
     def _count(self, batch: Sequence[Message]) -> None:
         by_topic: dict[str, int] = {}

@@ -6,12 +6,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from marketstream.domain.errors import ConfigurationError
+from marketstream.observability.jmx import agent_option
 from marketstream.settings import METRICS_DIRECTORY_VARIABLE, METRICS_FOLDER, Settings, metrics_directory
 from marketstream.streaming.cluster import is_local, on_this_machine, spark_environment, spark_program
 from marketstream.streaming.resources import NICENESS, RESOURCES
 from marketstream.streaming.session import spark_conf
 
-_JOBS = Path(__file__).resolve().parents[3] / "spark_jobs"
+_CHECKOUT = Path(__file__).resolve().parents[3]
+_JOBS = _CHECKOUT / "spark_jobs"
+_AGENT_RULES = _CHECKOUT / "infra" / "spark" / "jmx-exporter.yml"
+_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
+_JMX_METRICS = {
+    "spark.metrics.conf.driver.sink.jmx.class": "org.apache.spark.metrics.sink.JmxSink",
+    "spark.metrics.staticSources.enabled": "false",  # counts of compilations and file listings that nobody looks at
+}
 
 
 def submit(job: str, settings: Settings, arguments: Sequence[str] = ()) -> None:
@@ -39,9 +47,22 @@ def submit(job: str, settings: Settings, arguments: Sequence[str] = ()) -> None:
 
 def submit_arguments(job: str, settings: Settings) -> list[str]:
     """Options of spark-submit for a job: the master and every `--conf`."""
-    conf = spark_conf(settings, RESOURCES[job](settings))
+    conf = with_agent(spark_conf(settings, RESOURCES[job](settings)), job, settings)
     master = conf.pop("spark.master")
     return ["--master", master, *(part for name, value in conf.items() for part in ("--conf", f"{name}={value}"))]
+
+
+def with_agent(conf: dict[str, str], job: str, settings: Settings) -> dict[str, str]:
+    """The configuration with the agent that shows the driver's JVM and Spark's own metrics, for a job that has a port.
+
+    Only a driver that spark-submit starts gets it; a session of a test's own has no use for a port.
+    """
+    ports = {"bars": settings.streaming.metrics_port, "indicators": settings.streaming.indicators_metrics_port}
+    agent = agent_option(_AGENT_RULES, settings.serving.metrics_host, ports.get(job, 0))
+    if agent is None:
+        return conf
+    options = f"{conf.get(_JAVA_OPTIONS, '')} {agent}".strip()
+    return conf | {_JAVA_OPTIONS: options, **_JMX_METRICS, "spark.metrics.namespace": job}
 
 
 def submit_environment(settings: Settings) -> dict[str, str]:

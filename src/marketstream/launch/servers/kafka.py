@@ -14,6 +14,7 @@ from marketstream.domain.errors import LaunchError
 from marketstream.launch.guard import guarded
 from marketstream.launch.jars import KAFKA, jars_directory, jars_present
 from marketstream.launch.java import find_java
+from marketstream.launch.places import infra
 from marketstream.launch.servers.base import (
     LOOPBACK,
     Absent,
@@ -23,6 +24,7 @@ from marketstream.launch.servers.base import (
     Server,
     connection_fault,
 )
+from marketstream.observability.jmx import agent_option
 
 _LOG_LINES = ("-Dlog4j2.level=WARN",)
 _JVM = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35", "-Djava.awt.headless=true")
@@ -39,8 +41,9 @@ class KafkaServer(Server):
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """The clients' port, the controller's port."""
-        return self.settings.kafka.port, self.settings.kafka.controller_port
+        """The clients' port, the controller's, and that of the agent which shows metrics, if it is on."""
+        options = self.settings.kafka
+        return options.port, options.controller_port, *([options.metrics_port] if self._agent() else [])
 
     def availability(self) -> Availability:
         """Jars in the cache, or resolvable."""
@@ -61,7 +64,8 @@ class KafkaServer(Server):
     def command(self) -> list[str]:
         """The broker in the foreground."""
         heap = f"{self.settings.kafka.heap_mb}m"
-        return self._java(f"-Xms{heap}", f"-Xmx{heap}", *_JVM, "kafka.Kafka", str(self.directory / "server.properties"))
+        options = (f"-Xms{heap}", f"-Xmx{heap}", *_JVM, *self._agent())
+        return self._java(*options, "kafka.Kafka", str(self.directory / "server.properties"))
 
     def fault(self) -> str | None:
         """Metadata from the broker."""
@@ -74,6 +78,10 @@ class KafkaServer(Server):
         except KafkaException as error:
             return f"Kafka on port {self.settings.kafka.port}: {error}"
         return None
+
+    def _agent(self) -> list[str]:
+        option = agent_option(infra("kafka", "jmx-exporter.yml"), LOOPBACK, self.settings.kafka.metrics_port)
+        return [option] if option else []
 
     def _java(self, *arguments: str) -> list[str]:
         java = find_java()
@@ -92,7 +100,7 @@ class KafkaServer(Server):
             raise LaunchError(f"Kafka's storage can't be formatted: {outcome.stderr.strip() or outcome.stdout.strip()}")
 
     def _properties(self) -> dict[str, str | int]:
-        port, controller = self.ports
+        port, controller = self.settings.kafka.port, self.settings.kafka.controller_port
         return {
             "process.roles": "broker,controller",
             "node.id": 1,

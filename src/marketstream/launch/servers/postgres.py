@@ -46,13 +46,13 @@ _CONFIGURATION = {
     "log_checkpoints": "off",
     "lc_messages": "C",
 }
-# Where TimescaleDB is installed with the server. It works only if it is loaded at the start.
+# Where TimescaleDB is installed with the server.
 _TIMESCALEDB = {
-    "shared_preload_libraries": "timescaledb",
     "timescaledb.telemetry_level": "off",
     "timescaledb.max_background_workers": "8",
     "max_worker_processes": "20",  # those, TimescaleDB's launcher and schedulers, and parallel queries
 }
+_STATEMENTS = {"pg_stat_statements.max": "1000", "pg_stat_statements.track_utility": "off"}
 _LIBRARIES = ("lib", "lib/postgresql", "lib64/pgsql")  # beside `bin`, by distribution
 
 
@@ -85,7 +85,7 @@ class PostgresServer(Server):
         """Runs initdb once and writes the configuration."""
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
-        options = _CONFIGURATION | (_TIMESCALEDB if _has_timescaledb(self._require()) else {})
+        options = _CONFIGURATION | _extensions(self._require())
         overrides = "".join(f"{name} = '{value}'\n" for name, value in options.items())
         write_private(self._data / "postgresql.auto.conf", f"{overrides}port = {self.settings.postgres.port}\n")
         self._hand_over(self._data / "postgresql.auto.conf")
@@ -140,8 +140,14 @@ class PostgresServer(Server):
             "alter schema {schema} owner to {owner}",
             "revoke all on database {database} from public",
             "grant connect, temporary on database {database} to {users}",
+            "grant pg_read_all_stats to {owner}",  # through whose functions the reader sees a part of them
+            *(("create extension if not exists pg_stat_statements schema public",) if self._counts_statements else ()),
         ):
             yield sql.SQL(statement).format(**names)
+
+    @property
+    def _counts_statements(self) -> bool:
+        return _has("pg_stat_statements", self._require())
 
     @property
     def _data(self) -> Path:
@@ -255,8 +261,20 @@ def _major(folder: Path) -> str:
     return match.group(1) if match else version
 
 
+def _extensions(folder: Path) -> dict[str, str]:
+    """What loads those of the two that are installed: they work only if they are loaded at the start."""
+    known = {"timescaledb": _TIMESCALEDB, "pg_stat_statements": _STATEMENTS}
+    here = {name: options for name, options in known.items() if _has(name, folder)}
+    loaded = {"shared_preload_libraries": ",".join(here)} if here else {}
+    return loaded | {option: value for options in here.values() for option, value in options.items()}
+
+
 def _has_timescaledb(folder: Path) -> bool:
-    return any((folder.parent / library / "timescaledb.so").exists() for library in _LIBRARIES)
+    return _has("timescaledb", folder)
+
+
+def _has(library: str, folder: Path) -> bool:
+    return any((folder.parent / place / f"{library}.so").exists() for place in _LIBRARIES)
 
 
 def _alive(pid_file: Path) -> bool:

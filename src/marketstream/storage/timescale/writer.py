@@ -21,6 +21,7 @@ from marketstream.observability.logs import get_logger
 from marketstream.ports import Message
 from marketstream.settings import PostgresSettings
 from marketstream.storage.decoding import Decoded, decode, newest_bars, newest_indicators
+from marketstream.storage.latency import observe_received
 from marketstream.storage.timescale.cancels import mark_restored, match_cancels, store_cancels
 from marketstream.storage.timescale.connection import connect, postgres_errors
 from marketstream.storage.timescale.feeds import store_feed_events
@@ -74,7 +75,9 @@ class TimescaleWriter:
             UndecodableError: Some messages are none of their topics.
             StoreError: PostgreSQL refuses a value.
         """
-        self._store(decode(batch), restored=False)
+        decoded = decode(batch)
+        self._store(decoded, restored=False)
+        observe_received(decoded)
 
     def restore(self, batch: Sequence[Message]) -> None:
         """Stores a batch in one transaction, and marks those of its ticks that cancels of any time took back.
