@@ -116,7 +116,6 @@ def figures_text(since: float, per_second: float = 215.0) -> str:
             f'marketstream_written_total{{writer="{writer}",topic="tick_data"}} {count * share}'
             for writer, share in (("timescale", 4), ("redis", 3.9), ("influx", 3.7))
         ),
-        "# TYPE marketstream_write_seconds histogram",
         "# TYPE marketstream_up gauge",
         *(f'marketstream_up{{process="{name}"}} 1' for name in ("producer", "closer", "api", "dashboard")),
         "# TYPE marketstream_bars_behind_seconds gauge",
@@ -129,6 +128,7 @@ def figures_text(since: float, per_second: float = 215.0) -> str:
         "# TYPE marketstream_last_tick_age_seconds gauge",
         "marketstream_last_tick_age_seconds 0.08",
     ]
+    lines.append("# TYPE marketstream_write_seconds histogram")
     for writer, base in (("timescale", 0.02), ("redis", 0.003), ("influx", 0.04)):
         for bound in (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1):
             reached = int(count / 10 * min(1.0, bound / base / 2))

@@ -32,7 +32,7 @@ class Page:
         name: Its own; a prefix of its components' ids.
         path: Where it is.
         title: What people call it.
-        icon: A class of `shell.css`.
+        icon: A class of `base.css`.
         layout: Its components, from the sources and the address's query (`?symbol=IBM`); raises
             `StoreUnavailableError` where nothing can be shown.
         register: Adds its callbacks.

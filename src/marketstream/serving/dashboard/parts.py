@@ -74,11 +74,13 @@ def figure(name: str, value: Any, *, kind: str = "") -> Component:
 
 
 def table(heads: Sequence[str], rows: Sequence[Component], *, name: str, label: str) -> Component:
-    """A table that scrolls by itself, by keyboard too."""
-    head = html.Thead(html.Tr([html.Th(each, scope="col") for each in heads]))
-    return html.Div(
-        [html.Table([head, html.Tbody(list(rows))])], id=name, className="scroll", tabIndex=0, **_region(label)
-    )
+    """A table that scrolls by itself, by keyboard too. A head that begins with `<` is of a column of words."""
+    cells = [
+        html.Th(head.removeprefix("<"), scope="col", className="words" if head.startswith("<") else "")
+        for head in heads
+    ]
+    grid = html.Table([html.Thead(html.Tr(cells)), html.Tbody(list(rows))])
+    return html.Div([grid], id=name, className="scroll", tabIndex=0, **_region(label))
 
 
 def _region(label: str) -> dict[str, Any]:

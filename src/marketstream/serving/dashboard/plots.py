@@ -38,6 +38,6 @@ def small(palette: Palette) -> Figure:
         "margin": {"l": 14, "r": 46, "t": 8, "b": 28},
         "showlegend": False,
         "xaxis": axis | {"showgrid": False},
-        "yaxis": axis | {"side": "right"},
+        "yaxis": axis | {"side": "right", "ticklabelstandoff": 6},
         "hoverlabel": hover_label(palette),
     }

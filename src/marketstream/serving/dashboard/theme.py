@@ -3,7 +3,7 @@
 The pair differs in lightness and in blue as well as in hue, so it can be told apart with every kind of colour blindness
 (after Okabe and Ito, "Color Universal Design", 2008); candles differ by fill too, so that nothing rests on hue alone.
 Averages of one kind share a colour and differ by their dashes.
-The same values are CSS variables in `assets/shell.css`.
+The same values are CSS variables in `assets/base.css`.
 """
 
 from dataclasses import dataclass

@@ -24,7 +24,7 @@ def signals(found: Sequence[SeenSignal], now_us: int) -> Component:
     if not found:
         return parts.empty("No signals yet", "Crossings of averages, RSI, MACD and Bollinger bands appear here.")
     rows = [_signal(each, now_us) for each in reversed(found)]
-    heads = ("Symbol", "Signal", "Strength", "Price", "When")
+    heads = ("Symbol", "<Signal", "Strength", "Price", "When")
     return parts.table(heads, rows, name="signals-table", label="Signals")
 
 
@@ -34,7 +34,7 @@ def anomalies(found: Sequence[SeenAnomaly], now_us: int) -> Component:
         return parts.empty("Nothing unusual", "Leaps of prices and volumes, and late trades, appear here.")
     ordered = sorted(found, key=lambda each: (each.ended_us is None, each.time_us), reverse=True)
     rows = [_anomaly(each, now_us) for each in ordered]
-    return parts.table(("Symbol", "What", "Score", "Since"), rows, name="anomalies-table", label="Anomalies")
+    return parts.table(("Symbol", "<What", "Score", "Since"), rows, name="anomalies-table", label="Anomalies")
 
 
 def _signal(signal: SeenSignal, now_us: int) -> Component:
@@ -75,7 +75,7 @@ def _anomaly(anomaly: SeenAnomaly, now_us: int) -> Component:
 def _symbol(symbol: str, interval: str | None) -> list[Any]:
     query = f"?symbol={symbol}" + (f"&window={interval}" if interval else "")
     link = dcc.Link(symbol, href=f"/{query}", className="plain-link")
-    return [link, *([html.Small(interval, className="under")] if interval else [])]
+    return [link, *([html.Small(interval, className="beside")] if interval else [])]
 
 
 def _strength(strength: float) -> Component:

@@ -60,9 +60,9 @@ def services(now: Now) -> Component:
         running = [
             html.Tr([html.Td(name), html.Td(f"{count} running")]) for name, count in sorted(now.processes.items())
         ]
-        return parts.table(("Process", "State"), running, name="services-table", label="Processes")
+        return parts.table(("Process", "<State"), running, name="services-table", label="Processes")
     rows = [_service(each) for each in now.services]
-    heads = ("Service", "State", "Restarts", "Up for", "Memory", "Lag")
+    heads = ("Service", "<State", "Restarts", "Up for", "Memory", "Lag")
     return parts.table(heads, rows, name="services-table", label="Services")
 
 
@@ -81,7 +81,7 @@ def stages(found: Sequence[Stage]) -> Component:
         )
         for each in found
     ]
-    heads = ("Stage", "0.1 ms to 10 s", "p50", "p95", "p99", "Times")
+    heads = ("Stage", "<0.1 ms to 10 s", "p50", "p95", "p99", "Times")
     return parts.table(heads, rows, name="stages-table", label="Latency by stage")
 
 
@@ -100,7 +100,7 @@ def lags(now: Now) -> Component:
         )
         for name, count in sorted(now.lags.items(), key=lambda entry: (-entry[1], entry[0]))
     ]
-    return parts.table(("Group or query", "", "Messages"), rows, name="lags-table", label="Waiting in Kafka")
+    return parts.table(("Group or query", "<", "Messages"), rows, name="lags-table", label="Waiting in Kafka")
 
 
 def feeds(found: Feeds) -> Component:
@@ -108,7 +108,7 @@ def feeds(found: Feeds) -> Component:
     if not found.states:
         return parts.empty("No feeds", "Providers appear when one is configured or was heard of.")
     rows = [_feed(each, found.now_us) for each in found.states]
-    heads = ("Provider", "Role", "Lag", "Gaps open", "Not filled", "Heard of")
+    heads = ("Provider", "<Role", "Lag", "Gaps open", "Not filled", "Heard of")
     return parts.table(heads, rows, name="feeds-table", label="Feeds")
 
 
@@ -117,7 +117,9 @@ def events(found: Feeds) -> Component:
     if not found.events:
         return parts.empty("Nothing happened", "Connects, gaps and failovers appear here.")
     rows = [_event(each, found.now_us) for each in reversed(found.events)]
-    return parts.table(("When", "Provider", "What", ""), rows, name="events-table", label="What happened to the feeds")
+    return parts.table(
+        ("When", "<Provider", "<What", "<"), rows, name="events-table", label="What happened to the feeds"
+    )
 
 
 def letters(found: LetterGroups) -> Component:
@@ -136,7 +138,7 @@ def letters(found: LetterGroups) -> Component:
         )
         for each in found.groups
     ]
-    heads = ("Reason", "Provider", "Letters", "Symbols", "Such as")
+    heads = ("Reason", "<Provider", "Letters", "Symbols", "<Such as")
     return parts.table(heads, rows, name="letters-table", label="Dead letters")
 
 
