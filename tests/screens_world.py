@@ -183,10 +183,32 @@ def detections_of(market: Market) -> Detections:
         for index, (symbol, (kind, direction)) in enumerate((symbol, kind) for symbol in PRICES for kind in kinds)
     ]
     anomalies = [
-        SeenAnomaly("BTCUSDT", "price_move", "critical", 65_900.0, 64_500.0, 2.4, "2.2 % in 60 s", now_us - 4 * MINUTE_US, None),
-        SeenAnomaly("SOLUSDT", "volume_spike", "warning", 910.0, 160.0, 1.9, "5.7 times the usual volume", now_us - 9 * MINUTE_US, now_us - 7 * MINUTE_US),
-        SeenAnomaly("AAPL", "latency", "info", 2_400.0, 1_000.0, 1.2, "trades come 2.4 s late", now_us - 31 * MINUTE_US, now_us - 30 * MINUTE_US),
-    ]  # fmt: skip
+        SeenAnomaly(
+            "BTCUSDT", "price_move", "critical", 65_900.0, 64_500.0, 2.4, "2.2 % in 60 s", now_us - 4 * MINUTE_US, None
+        ),
+        SeenAnomaly(
+            "SOLUSDT",
+            "volume_spike",
+            "warning",
+            910.0,
+            160.0,
+            1.9,
+            "5.7 times the usual volume",
+            now_us - 9 * MINUTE_US,
+            now_us - 7 * MINUTE_US,
+        ),
+        SeenAnomaly(
+            "AAPL",
+            "latency",
+            "info",
+            2_400.0,
+            1_000.0,
+            1.2,
+            "trades come 2.4 s late",
+            now_us - 31 * MINUTE_US,
+            now_us - 30 * MINUTE_US,
+        ),
+    ]
 
     def of(symbol: str | None, found: Sequence[object], most: int) -> list[object]:
         return [each for each in found if symbol in (None, each.symbol)][-most:]  # type: ignore[attr-defined]

@@ -41,6 +41,7 @@ window.dash_clientside.market = (() => {
       made("td", { textContent: row.size }),
     ]);
     line.dataset.key = row.key;
+    line.dataset.receivedUs = row.received_us;
     return line;
   };
 

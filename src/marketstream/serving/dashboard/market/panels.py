@@ -170,6 +170,7 @@ def _trade(tick: Tick, previous: float | None, decimals: int) -> dict[str, Any]:
     moved = 0 if previous is None else (tick.price > previous) - (tick.price < previous)
     return {
         "key": trade_key(tick),
+        "received_us": tick.received_time_us,
         "time": numbers.clock(tick.event_time_us),
         "price": numbers.price(tick.price, decimals),
         "size": numbers.amount(tick.size),
