@@ -107,7 +107,7 @@ def started(rate: float, folder: Path) -> Iterator[str]:
 def main() -> None:
     """Runs the benchmark and prints its report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--rate", type=float, default=200, help="ticks a second, over all symbols")
     parser.add_argument("--warm-up", type=float, default=60, help="seconds before the page is opened")
     parser.add_argument("--address", help="of a Market page that is served already")

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from dash_calls import call, visit
 from marketstream.serving.dashboard.app import create_app
 from marketstream.serving.dashboard.sources import Sources
 from stores import make_provider_bar
@@ -24,41 +25,11 @@ async def client(world: Any) -> AsyncIterator[httpx.AsyncClient]:
         yield open_client
 
 
-async def call(client: httpx.AsyncClient, output: str, values: dict[str, Any], changed: str) -> dict[str, Any]:
-    """Runs the callback whose outputs include `output`, as the browser does."""
-    callbacks = (await client.get("/_dash-dependencies")).json()
-    callback = next(c for c in callbacks if output in c["output"] and "@" not in c["output"])
-
-    def filled(names: list[dict[str, str]]) -> list[dict[str, Any]]:
-        return [{**name, "value": values.get(f"{name['id']}.{name['property']}")} for name in names]
-
-    names = callback["output"].strip(".").split("...")
-    outputs = [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in names]
-    body = {
-        "output": callback["output"],
-        "outputs": outputs,
-        "inputs": filled(callback["inputs"]),
-        "state": filled(callback["state"]),
-        "changedPropIds": [changed],
-    }
-    response = await client.post("/_dash-update-component", json=body)
-    assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json()["response"]
-    return answer
-
-
 async def show(client: httpx.AsyncClient, drawn: Any = None, **values: Any) -> dict[str, Any]:
     selection = {"symbol.value": "BTCUSDT", "window.value": "1min", "span.value": "1h", "drawn.data": drawn}
     selection |= {"show.value": ["vwap", "volume"]}
     named = {name.replace("_", "."): value for name, value in values.items()}
     return await call(client, "chart.figure", selection | named, "market-refresh.n_intervals")
-
-
-async def visit(client: httpx.AsyncClient, path: str, query: str = "") -> str:
-    """The components of the page there, as text."""
-    place = {"place.data": {"path": path, "query": query}, "period.value": "2000"}
-    answer = await call(client, "content.children", place, "place.data")
-    return str(answer["content"]["children"])
 
 
 def chosen(page: str) -> dict[str, Any]:

@@ -113,7 +113,7 @@ def test_a_patched_chart_equals_a_new_one(
 
 def test_nothing_new_changes_no_array() -> None:
     snapshot = snapshot_of(BARS[:20])
-    assert live.difference(sent(live.Drawn.of(snapshot, "dark")), snapshot) == live.Change(0, [], [], "dark")
+    assert live.difference(sent(live.Drawn.of(snapshot, "dark")), snapshot, "dark") == live.Change(0, [], [])
 
 
 def test_one_trade_is_one_overwritten_bar() -> None:
