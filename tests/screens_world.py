@@ -1,8 +1,10 @@
 """A lively world behind the screens, in memory: several symbols with indicators, feeds, figures, detections."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 
 from examples_world import OneLetterDesk
 from marketstream.analytics.indicators import IndicatorCalculator
@@ -11,7 +13,7 @@ from marketstream.analytics.sessions import UtcDays
 from marketstream.domain.indicators import Indicators
 from marketstream.domain.interval import Interval
 from marketstream.domain.market import Bar, Tick
-from marketstream.serving.dashboard.sources import Detections, Sources
+from marketstream.serving.dashboard.sources import Detections, Pairs, Sources
 from marketstream.serving.exports import Exports
 from marketstream.serving.feed_data import FeedData
 from marketstream.serving.market_data import MarketData
@@ -56,6 +58,45 @@ def indicators_of(bars: Sequence[Bar], parameters: IndicatorParameters | None = 
     """The indicators of bars of one symbol and interval, as the platform computes them."""
     calculator = IndicatorCalculator(parameters or IndicatorParameters(), UtcDays())
     return [Indicators.of(bar, calculator.close(replace(bar, final=True))) for bar in bars]
+
+
+@dataclass(frozen=True)
+class SeenPair:
+    symbol_a: str
+    symbol_b: str
+    interval: str
+    time_us: int
+    observations: int = 240
+    hedge_ratio: float | None = 1.4
+    kalman_hedge_ratio: float | None = 1.41
+    spread: float | None = 0.0
+    spread_mean: float | None = 0.0
+    spread_std: float | None = 1.0
+    z_score: float | None = 0.0
+    correlation: float | None = 0.5
+    adf_p_value: float | None = 0.02
+    coint_p_value: float | None = 0.03
+    half_life_bars: float | None = 17.5
+    hurst: float | None = 0.41
+
+
+def pairs_of() -> Pairs:
+    """Figures of every two symbols: a spread that swings."""
+    now_us = time.time_ns() // 1_000
+
+    def history(pair: tuple[str, str], interval: str, most: int) -> list[SeenPair]:
+        phase = sum(map(ord, "".join(pair)))
+        found = []
+        for index in range(most):
+            spread = 3 * math.sin((index + phase) / 19) + math.sin((index * phase) / 7)
+            values = {"spread": spread, "spread_std": 1.6, "z_score": spread / 1.6, "correlation": math.cos(phase)}
+            found.append(SeenPair(*pair, interval, now_us - (most - 1 - index) * MINUTE_US, **values))
+        return found
+
+    def latest(interval: str) -> list[SeenPair]:
+        return [history(pair, interval, 60)[-1] for pair in combinations(PRICES, 2)]
+
+    return Pairs(latest=latest, history=history)
 
 
 class Market:
@@ -239,4 +280,5 @@ def sources_of(market: Market) -> Sources:
         dead_letters=OneLetterDesk(),
         exports=Exports(market.history),
         detections=detections_of(market),
+        pairs=pairs_of(),
     )

@@ -66,7 +66,7 @@ def test_another_symbol_and_window_are_chosen_and_linked(page: Page, address: st
     page.locator("#window").get_by_text("5min").click()
     page.wait_for_url("**/?symbol=ETHUSDT&window=5min&range=4h&show=**")
     page.wait_for_function(
-        f"() => {{ const x = document.querySelector('{CANDLES}').data[0].x; "
+        f"() => {{ const x = document.querySelector('{CANDLES}')?.data?.[0]?.x ?? []; "
         "return Date.parse(x[1]) - Date.parse(x[0]) === 300000 }"
     )
     page.reload()
@@ -74,7 +74,7 @@ def test_another_symbol_and_window_are_chosen_and_linked(page: Page, address: st
     page.go_back()
     page.wait_for_url("**window=1min**")
     page.wait_for_function(
-        f"() => {{ const x = (document.querySelector('{CANDLES}')?.data ?? [{{ x: [] }}])[0].x; "
+        f"() => {{ const x = document.querySelector('{CANDLES}')?.data?.[0]?.x ?? []; "
         "return Date.parse(x[1]) - Date.parse(x[0]) === 60000 }"
     )
 
@@ -129,7 +129,7 @@ def test_the_keyboard_reaches_everything(page: Page, address: str) -> None:
     reached = []
     for _ in range(24):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("() => document.activeElement.closest('[id]').id"))
+        reached.append(page.evaluate("() => document.activeElement.closest('[id]')?.id ?? ''"))
     assert reached[0] == "skip"
     assert {"to-market", "to-system", "period", "scheme", "symbol", "watch", "tape"} < set(reached), reached
 
@@ -147,7 +147,7 @@ def test_the_indicators_are_drawn_and_chosen(page: Page, address: str) -> None:
     open_market(page, address, "?symbol=BTCUSDT&show=vwap,rsi")
     page.wait_for_function(f"() => document.querySelector('{CANDLES}').data.some((trace) => trace.name === 'RSI')")
     page.get_by_role("button", name="Indicators").click()
-    page.get_by_label("SMA 20").check()
+    page.get_by_label("SMA 20", exact=True).check()
     page.wait_for_url("**show=vwap,rsi,sma_20")
     page.wait_for_function(f"() => document.querySelector('{CANDLES}').data.some((trace) => trace.name === 'SMA 20')")
     values = page.evaluate(f"() => document.querySelector('{CANDLES}').data.find((t) => t.name === 'SMA 20').y")

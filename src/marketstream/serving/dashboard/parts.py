@@ -80,8 +80,8 @@ def table(heads: Sequence[str], rows: Sequence[Component], *, name: str, label: 
         for head in heads
     ]
     grid = html.Table([html.Thead(html.Tr(cells)), html.Tbody(list(rows))])
-    return html.Div([grid], id=name, className="scroll", tabIndex=0, **_region(label))
+    return html.Div([grid], id=name, className="scroll", tabIndex=0, **_group(label))
 
 
-def _region(label: str) -> dict[str, Any]:
-    return {"role": "region", **labelled(label)}
+def _group(label: str) -> dict[str, Any]:
+    return {"role": "group", **labelled(label)}

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from marketstream.serving.dashboard import export, market, signals, system
+from marketstream.serving.dashboard import export, market, pairs, signals, system
 from marketstream.serving.dashboard.page import Page
 from marketstream.serving.dashboard.sources import Sources
 
-PAGES: Sequence[Page] = (market.PAGE, signals.PAGE, export.PAGE, system.PAGE)
+PAGES: Sequence[Page] = (market.PAGE, pairs.PAGE, signals.PAGE, export.PAGE, system.PAGE)
 
 
 def pages_for(sources: Sources) -> list[Page]:

@@ -69,7 +69,10 @@ def register(app: Dash, sources: Sources, pages: Sequence[Page]) -> None:
         )
         if page.selections:
             browser.clientside_callback(
-                ClientsideFunction("shell", "remember"), *page.chosen, State(f"{page.name}-names", "data")
+                ClientsideFunction("shell", "remember"),
+                Output(f"{page.name}-remembered", "data"),  # without an output it would not be called at first
+                *page.chosen,
+                State(f"{page.name}-names", "data"),
             )
     _register_content(app, sources, {page.path: page for page in pages})
 
@@ -104,6 +107,7 @@ def _keepers(page: Page, period: str | None) -> list[Component]:
     return [
         dcc.Interval(id=page.refresh, interval=milliseconds or 2**31 - 1),
         dcc.Store(id=f"{page.name}-names", data=names),
+        dcc.Store(id=f"{page.name}-remembered"),
     ]
 
 
@@ -150,7 +154,12 @@ def _corner(*, signs_in: bool) -> Component:
         className="badge badge-away",
         role="status",
     )
-    return html.Div([link, period, toggle, *([_sign_out()] if signs_in else [])], className="corner")
+    return html.Div(
+        [link, period, toggle, *([_sign_out()] if signs_in else [])],
+        className="corner",
+        role="region",
+        **parts.labelled("Display"),
+    )
 
 
 def _sign_out() -> Component:

@@ -58,6 +58,56 @@ class SeenAnomaly(Protocol):
     def ended_us(self) -> int | None: ...  # noqa: D102
 
 
+class SeenPair(Protocol):
+    """What the screens show of a pair; the fields of the messages on `pair_analytics`. None is not defined."""
+
+    @property
+    def symbol_a(self) -> str: ...  # noqa: D102  # as in the message, here and below
+    @property
+    def symbol_b(self) -> str: ...  # noqa: D102
+    @property
+    def interval(self) -> str: ...  # noqa: D102
+    @property
+    def time_us(self) -> int: ...  # noqa: D102
+    @property
+    def observations(self) -> int: ...  # noqa: D102
+    @property
+    def hedge_ratio(self) -> float | None: ...  # noqa: D102
+    @property
+    def kalman_hedge_ratio(self) -> float | None: ...  # noqa: D102
+    @property
+    def spread(self) -> float | None: ...  # noqa: D102
+    @property
+    def spread_mean(self) -> float | None: ...  # noqa: D102
+    @property
+    def spread_std(self) -> float | None: ...  # noqa: D102
+    @property
+    def z_score(self) -> float | None: ...  # noqa: D102
+    @property
+    def correlation(self) -> float | None: ...  # noqa: D102
+    @property
+    def adf_p_value(self) -> float | None: ...  # noqa: D102
+    @property
+    def coint_p_value(self) -> float | None: ...  # noqa: D102
+    @property
+    def half_life_bars(self) -> float | None: ...  # noqa: D102
+    @property
+    def hurst(self) -> float | None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """Reads what is told of pairs. Both raise `StoreUnavailableError` when the store is away.
+
+    Attributes:
+        latest: The newest figures of every pair, over bars of one interval.
+        history: The figures of a pair's newest so many bars, oldest first.
+    """
+
+    latest: Callable[[str], Sequence[SeenPair]]
+    history: Callable[[tuple[str, str], str, int], Sequence[SeenPair]]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detections:
     """Reads what was detected: the newest so many of one symbol, or of all for None, oldest first.
@@ -84,6 +134,7 @@ class Sources:
         dead_letters: What was refused.
         exports: Whole datasets.
         detections: Signals and anomalies.
+        pairs: How symbols move together.
     """
 
     market_data: MarketData
@@ -94,3 +145,4 @@ class Sources:
     dead_letters: DeadLetterDesk | None = None
     exports: Exports | None = None
     detections: Detections | None = None
+    pairs: Pairs | None = None

@@ -61,7 +61,7 @@ window.dash_clientside.shell = (() => {
     // Keeps a page's selections in its address, so that it can be linked, reloaded and gone back from.
     remember(...values) {
       const page = values.pop();
-      if (!page || page.path !== location.pathname) return;
+      if (!page || page.path !== location.pathname) return null;
       const query = new URLSearchParams();
       page.names.forEach((name, index) => {
         const value = written(values[index]);
@@ -71,6 +71,7 @@ window.dash_clientside.shell = (() => {
       settled = true;
       const link = document.querySelector(`.rail a.to[href^="${page.path}"]`);
       if (link && link.id) say(link.id, { href: location.pathname + location.search });
+      return location.search;
     },
   };
 })();

@@ -32,7 +32,7 @@ def page(sources: Sources, query: str) -> list[Component]:
         ),
     ]
     return [
-        html.Div([html.H1("Export")], className="bar"),
+        html.Header([html.H1("Export")], className="bar"),
         html.Main([notices, html.Div(cards, className="form-and-look")], id="main"),
     ]
 

@@ -14,6 +14,7 @@ from marketstream.serving.dashboard.market.traces import label
 from marketstream.serving.dashboard.plots import blank
 from marketstream.serving.dashboard.sources import Sources
 
+_POPS_UP: Any = {"aria-haspopup": "dialog"}
 _GRAPH: Any = {
     "displaylogo": False,
     "scrollZoom": True,
@@ -39,7 +40,7 @@ def page(sources: Sources, query: str) -> list[Component]:
 def _bar(
     selection: Selection, symbols: Sequence[str], windows: Sequence[str], parameters: IndicatorParameters
 ) -> Component:
-    return html.Div(
+    return html.Header(
         [
             html.H1("Market", className="unseen"),
             parts.select(
@@ -80,7 +81,12 @@ def _shown(selection: Selection, parameters: IndicatorParameters) -> Component:
         *map(box, PANES),
     ]
     button = dmc.Button(
-        "Indicators", leftSection=html.I(className="icon icon-layers"), variant="default", size="sm", className="plain"
+        "Indicators",
+        leftSection=html.I(className="icon icon-layers"),
+        variant="default",
+        size="sm",
+        className="plain",
+        **_POPS_UP,
     )
     popover: Component = dmc.Popover(
         [
@@ -92,6 +98,7 @@ def _shown(selection: Selection, parameters: IndicatorParameters) -> Component:
         ],
         position="bottom-start",
         trapFocus=True,
+        withRoles=False,  # they would be on a wrapper around the button, where they mean nothing
         keepMounted=True,
     )
     return popover
@@ -120,7 +127,7 @@ def _chart() -> Component:
 
 
 def _watch() -> Component:
-    rows = html.Div(id="watch", className="watch scroll", **parts.labelled("Watchlist"), role="region", tabIndex=0)
+    rows = html.Div(id="watch", className="watch scroll", **parts.labelled("Watchlist"), role="group", tabIndex=0)
     return parts.card("Watchlist", [rows], kind="watching", aside=html.Small("1 hour"))
 
 
@@ -130,7 +137,7 @@ def _tape() -> Component:
         html.Table([head, html.Tbody(id="tape-rows")]),
         id="tape",
         className="tape scroll",
-        role="region",
+        role="group",
         tabIndex=0,
         **parts.labelled("Last trades"),
     )

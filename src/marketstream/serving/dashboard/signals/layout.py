@@ -20,7 +20,7 @@ def page(sources: Sources, query: str) -> list[Component]:
     direction = asked.one("direction", DIRECTIONS, ALL)
     severity = asked.one("severity", SEVERITIES, ALL)
     options = [{"value": each, "label": "All symbols" if each == ALL else each} for each in symbols]
-    bar = html.Div(
+    bar = html.Header(
         [
             html.H1("Signals"),
             parts.select(

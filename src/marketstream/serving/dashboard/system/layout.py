@@ -19,7 +19,7 @@ def page(sources: Sources, query: str) -> list[Component]:
     return [
         dcc.Interval(id="system-slow", interval=SLOW_MS),
         dcc.Store(id="flow-drawn"),
-        html.Div(
+        html.Header(
             [html.H1("System"), html.Div(id="system-badge", role="status", className="badge-slot")], className="bar"
         ),
         html.Main([_notices(), *_figures(sources), html.Div(_cards(sources), className="board")], id="main"),

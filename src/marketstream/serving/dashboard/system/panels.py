@@ -100,7 +100,7 @@ def lags(now: Now) -> Component:
         )
         for name, count in sorted(now.lags.items(), key=lambda entry: (-entry[1], entry[0]))
     ]
-    return parts.table(("Group or query", "<", "Messages"), rows, name="lags-table", label="Waiting in Kafka")
+    return parts.table(("Group or query", "<Share", "Messages"), rows, name="lags-table", label="Waiting in Kafka")
 
 
 def feeds(found: Feeds) -> Component:
@@ -118,7 +118,7 @@ def events(found: Feeds) -> Component:
         return parts.empty("Nothing happened", "Connects, gaps and failovers appear here.")
     rows = [_event(each, found.now_us) for each in reversed(found.events)]
     return parts.table(
-        ("When", "<Provider", "<What", "<"), rows, name="events-table", label="What happened to the feeds"
+        ("When", "<Provider", "<What", "<Detail"), rows, name="events-table", label="What happened to the feeds"
     )
 
 
