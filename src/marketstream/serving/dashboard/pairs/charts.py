@@ -54,7 +54,6 @@ def correlations(pairs: Sequence[SeenPair], scheme: Scheme) -> Figure:
         "showscale": False,
         "text": [["" if value is None else f"{value:.2f}" for value in row] for row in grid],
         "texttemplate": "%{text}" if len(symbols) <= 12 else "",
-        "textfont": {"color": palette.text},
         "hovertemplate": "%{y} and %{x}: <b>%{z:.3f}</b><extra></extra>",
     }
     layout = small(palette)
