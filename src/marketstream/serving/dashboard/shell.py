@@ -135,8 +135,23 @@ def _corner(*, signs_in: bool) -> Component:
         size="lg",
         **parts.labelled("Switch between dark and light"),
     )
+    link = html.Div(
+        [html.I(className="dot"), html.Span("Reconnecting")],
+        id="connection",
+        className="badge badge-away",
+        role="status",
+    )
+    return html.Div(
+        [link, _period(), toggle, *([_sign_out()] if signs_in else [])],
+        className="corner",
+        role="region",
+        **parts.labelled("Display"),
+    )
+
+
+def _period() -> Component:
     options = [{"value": value, "label": label} for value, label in PERIODS.items()]
-    period = parts.select(
+    return parts.select(
         "period",
         "Update every",
         options,
@@ -147,18 +162,6 @@ def _corner(*, signs_in: bool) -> Component:
         persistence_type="local",
         size="sm",
         comboboxProps={"width": 110, "position": "bottom-end"},
-    )
-    link = html.Div(
-        [html.I(className="dot"), html.Span("Reconnecting")],
-        id="connection",
-        className="badge badge-away",
-        role="status",
-    )
-    return html.Div(
-        [link, period, toggle, *([_sign_out()] if signs_in else [])],
-        className="corner",
-        role="region",
-        **parts.labelled("Display"),
     )
 
 

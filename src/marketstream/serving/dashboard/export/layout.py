@@ -38,16 +38,6 @@ def page(sources: Sources, query: str) -> list[Component]:
 
 
 def _form(order: Order, symbols: Sequence[str], windows: Sequence[str]) -> Component:
-    everyone: Component = dmc.MultiSelect(
-        id="export-symbols",
-        data=list(symbols),
-        value=list(order.symbols),
-        searchable=True,
-        clearable=True,
-        maxDropdownHeight=320,
-        placeholder="" if order.symbols else "All symbols",
-        **parts.labelled("Symbols"),
-    )
     custom = html.Div(
         [
             _row("From, UTC", _moment("export-start", "From, UTC", order.start)),
@@ -59,7 +49,7 @@ def _form(order: Order, symbols: Sequence[str], windows: Sequence[str]) -> Compo
     return html.Div(
         [
             _row("Data", parts.choice("export-data", "Data", _named(DATASETS, _DATASETS), order.data)),
-            _row("Symbols", everyone),
+            _row("Symbols", _symbols(order, symbols)),
             html.Div(
                 _row("Bar length", parts.select("export-window", "Bar length", windows, order.window)),
                 id="export-windows",
@@ -68,17 +58,30 @@ def _form(order: Order, symbols: Sequence[str], windows: Sequence[str]) -> Compo
             custom,
             _row("Format", parts.choice("export-format", "Format", _named(FORMATS, _FORMATS), order.form)),
             html.Div(id="export-fault", role="alert", className="fault"),
-            html.A(
-                [html.I(className="icon icon-download"), "Download"],
-                id="export-download",
-                className="primary",
-                href="#",
-                download="",
-            ),
+            _download(),
             html.Div([html.H3("The same over REST"), html.Pre(id="export-rest", tabIndex=0)], className="same"),
         ],
         className="form",
     )
+
+
+def _download() -> Component:
+    words = [html.I(className="icon icon-download"), "Download"]
+    return html.A(words, id="export-download", className="primary", href="#", download="")
+
+
+def _symbols(order: Order, symbols: Sequence[str]) -> Component:
+    control: Component = dmc.MultiSelect(
+        id="export-symbols",
+        data=list(symbols),
+        value=list(order.symbols),
+        searchable=True,
+        clearable=True,
+        maxDropdownHeight=320,
+        placeholder="" if order.symbols else "All symbols",
+        **parts.labelled("Symbols"),
+    )
+    return control
 
 
 def _row(label: str, control: Any) -> Component:

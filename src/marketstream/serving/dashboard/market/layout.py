@@ -88,14 +88,9 @@ def _shown(selection: Selection, parameters: IndicatorParameters) -> Component:
         className="plain",
         **_POPS_UP,
     )
+    boxes = dmc.CheckboxGroup(html.Div(groups, className="boxes"), id="show", value=list(selection.show))
     popover: Component = dmc.Popover(
-        [
-            dmc.PopoverTarget(button),
-            dmc.PopoverDropdown(
-                dmc.CheckboxGroup(html.Div(groups, className="boxes"), id="show", value=list(selection.show)),
-                className="drop",
-            ),
-        ],
+        [dmc.PopoverTarget(button), dmc.PopoverDropdown(boxes)],
         position="bottom-start",
         trapFocus=True,
         withRoles=False,  # they would be on a wrapper around the button, where they mean nothing

@@ -13,6 +13,7 @@ from marketstream.serving.dashboard.sources import Pairs, SeenPair, Sources
 from marketstream.serving.dashboard.theme import scheme_of
 
 _STALE_SECONDS = 300.0
+Found = tuple[Sequence[SeenPair], Sequence[SeenPair]]  # the newest of all pairs, one pair's history
 
 
 def register(app: Dash, sources: Sources) -> None:
@@ -43,22 +44,28 @@ def register(app: Dash, sources: Sources) -> None:
         except StoreUnavailableError as error:
             words = parts.notice("Pairs are away.", f"The database does not answer; the page keeps trying. {error}")
             return (*(no_update,) * 6, words)
-        newest = max((each.time_us for each in (*latest, *history)), default=0)
-        now = [pair, window, length, scheme, newest]
-        if now == drawn:
-            return (*(no_update,) * 4, _badge(newest, sources.market_data.now_us()), no_update, None)
-        return (
-            charts.course(history, scheme_of(scheme)),
-            charts.correlations(latest, scheme_of(scheme)),
-            panels.figures(history[-1] if history else None, window),
-            panels.every(latest),
-            _badge(newest, sources.market_data.now_us()),
-            now,
-            None,
-        )
+        return _answer((latest, history), [pair, window, length, scheme], drawn, sources.market_data.now_us())
 
 
-def _read(pairs: Pairs, pair: str | None, stretch: tuple[str, int]) -> tuple[Sequence[SeenPair], Sequence[SeenPair]]:
+def _answer(found: Found, chosen: Sequence[Any], drawn: Sequence[Any] | None, now_us: int) -> tuple[Any, ...]:
+    latest, history = found
+    _, window, _, scheme = chosen
+    newest = max((each.time_us for each in (*latest, *history)), default=0)
+    badge, now = _badge(newest, now_us), [*chosen, newest]
+    if now == drawn:
+        return (*(no_update,) * 4, badge, no_update, None)
+    return (
+        charts.course(history, scheme_of(scheme)),
+        charts.correlations(latest, scheme_of(scheme)),
+        panels.figures(history[-1] if history else None, window),
+        panels.every(latest),
+        badge,
+        now,
+        None,
+    )
+
+
+def _read(pairs: Pairs, pair: str | None, stretch: tuple[str, int]) -> Found:
     window, length = stretch
     symbol_a, _, symbol_b = (pair or "").partition("/")
     return pairs.latest(window), pairs.history((symbol_a, symbol_b), window, length) if symbol_b else []

@@ -44,15 +44,18 @@ def register(app: Dash, sources: Sources) -> None:
             words = parts.notice("Signals are away.", f"The database does not answer; the page keeps trying. {error}")
             rest = (no_update, no_update) if known else (None, None)
             return (*rest, no_update, no_update, words)
-        now_us = sources.market_data.now_us()
-        lasting = sum(each.ended_us is None for each in anomalies)
-        return (
-            panels.signals(signals, now_us),
-            panels.anomalies(anomalies, now_us),
-            f"newest {len(signals)}" if signals else "none",
-            f"{lasting} last, newest {len(anomalies)}" if anomalies else "none",
-            None,
-        )
+        return _answer(signals, anomalies, sources.market_data.now_us())
+
+
+def _answer(signals: Sequence[SeenSignal], anomalies: Sequence[SeenAnomaly], now_us: int) -> tuple[Any, ...]:
+    lasting = sum(each.ended_us is None for each in anomalies)
+    return (
+        panels.signals(signals, now_us),
+        panels.anomalies(anomalies, now_us),
+        f"newest {len(signals)}" if signals else "none",
+        f"{lasting} last, newest {len(anomalies)}" if anomalies else "none",
+        None,
+    )
 
 
 def _read(

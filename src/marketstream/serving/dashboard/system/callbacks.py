@@ -15,13 +15,11 @@ from marketstream.serving.dashboard.plots import blank
 from marketstream.serving.dashboard.sources import Sources
 from marketstream.serving.dashboard.system import charts, panels
 from marketstream.serving.dashboard.system.flow import Flow, Rates
-from marketstream.serving.dashboard.system.health import feeds_of, letters_of, read_now
+from marketstream.serving.dashboard.system.health import Now, feeds_of, letters_of, read_now
 from marketstream.serving.dashboard.system.stages import stages
 from marketstream.serving.dashboard.theme import Scheme, scheme_of
 from marketstream.serving.feed_data import FeedData
 from marketstream.serving.platform_metrics import PlatformMetrics
-
-_STALE_SECONDS = 30.0
 
 
 def register(app: Dash, sources: Sources) -> None:
@@ -59,22 +57,26 @@ def _register_now(app: Dash, metrics: PlatformMetrics) -> None:
         except StoreUnavailableError as error:
             words = parts.notice("The processes' figures are away.", f"The page keeps trying. {error}")
             return (*(no_update,) * 9, words)
-        timings, seconds = flow.timings()
-        rates = flow.rates()
-        over = "since the processes started" if seconds is None else f"over the last {seconds:.0f} s"
-        return (
-            panels.figures(now, rates, _STALE_SECONDS),
-            panels.badge(now),
-            panels.services(now),
-            panels.stages(stages(timings)),
-            over,
-            panels.lags(now),
-            *_flow(rates, drawn, scheme_of(scheme)),
-            None,
-        )
+        return _current(now, flow, drawn, scheme_of(scheme))
 
 
-def _look(flow: Flow, metrics: PlatformMetrics) -> Any:
+def _current(now: Now, flow: Flow, drawn: dict[str, Any] | None, scheme: Scheme) -> tuple[Any, ...]:
+    timings, seconds = flow.timings()
+    rates = flow.rates()
+    over = "since the processes started" if seconds is None else f"over the last {seconds:.0f} s"
+    return (
+        panels.figures(now, rates),
+        panels.badge(now),
+        panels.services(now),
+        panels.stages(stages(timings)),
+        over,
+        panels.lags(now),
+        *_flow(rates, drawn, scheme),
+        None,
+    )
+
+
+def _look(flow: Flow, metrics: PlatformMetrics) -> Now:
     flow.look()
     return read_now(metrics)
 

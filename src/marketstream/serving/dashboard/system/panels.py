@@ -19,16 +19,16 @@ _LONGEST_MS = 10_000.0
 _SHORTEST_MS = 0.1
 _MUCH_LAG = 10_000
 _UNSEEN: dict[str, Any] = {"aria-hidden": "true"}
-_BAD_EVENTS = ("disconnected", "failed", "gap", "refused", "silent", "switched", "failover")
+_BAD_EVENTS = ("disconnected", "fatal", "refused_symbol", "retries_exhausted", "breaker_open", "failover", "gap")
 
 
-def figures(now: Now, rates: Sequence[Rates], stale_seconds: float) -> list[Component]:
+def figures(now: Now, rates: Sequence[Rates]) -> list[Component]:
     """The page's headline figures."""
     machine = now.machine
     services, well = len(now.services), sum(map(_well, now.services))
     found = [
         parts.figure("Trades in, a second", _rate(rates, "Trades in")),
-        parts.figure("Newest trade", *_age(now.last_tick_age_seconds, stale_seconds)),
+        parts.figure("Newest trade", _age(now.last_tick_age_seconds)),
         parts.figure("Waiting in Kafka", f"{sum(now.lags.values()):,}"),
     ]
     if services:
@@ -153,9 +153,8 @@ def _rate(rates: Sequence[Rates], name: str) -> str:
     return f"{sum(newest) / len(newest):,.0f}" if newest else numbers.price(None, 0)
 
 
-def _age(seconds: float | None, stale_seconds: float) -> tuple[str]:
-    del stale_seconds
-    return (f"{numbers.age(seconds)} ago" if seconds is not None else numbers.price(None, 0),)
+def _age(seconds: float | None) -> str:
+    return numbers.price(None, 0) if seconds is None else f"{numbers.age(seconds)} ago"
 
 
 def _well(service: Any) -> bool:
@@ -197,7 +196,7 @@ def _feed(feed: FeedState, now_us: int) -> Component:
 
 
 def _event(event: FeedEvent, now_us: int) -> Component:
-    bad = any(word in event.kind for word in _BAD_EVENTS)
+    bad = event.kind in _BAD_EVENTS
     when = html.Span(
         f"{numbers.age(max(0, now_us - event.time_us) / 1e6)} ago",
         title=f"{numbers.day_and_clock(event.time_us)} UTC",
