@@ -23,10 +23,12 @@ window.updates = [];
   };
   const drawn = () => {
     if (asked === null) return;
-    const trade = document.querySelector("#tape-rows tr[data-received-us]");
-    const age = trade ? Date.now() - Number(trade.dataset.receivedUs) / 1000 : null;
-    window.updates.push({ milliseconds: performance.now() - asked, age });
+    const milliseconds = performance.now() - asked;
     asked = null;
+    requestAnimationFrame(() => setTimeout(() => {  // the tape comes after the chart
+      const trade = document.querySelector("#tape-rows tr[data-received-us]");
+      window.updates.push({ milliseconds, age: trade ? Date.now() - Number(trade.dataset.receivedUs) / 1000 : null });
+    }, 50));
   };
   const hook = setInterval(() => {
     const plot = document.querySelector("#chart .js-plotly-plot");

@@ -117,3 +117,20 @@ async def test_an_export_is_what_is_stored(client: httpx.AsyncClient, sources: S
     stored = sources.market_data.ticks("AAPL", limit=100_000).data
     assert pl.read_csv(io.BytesIO(file.content))["price"].to_list() == [tick.price for tick in stored]
     assert f"{stored[-1].price:,.8g}" in str(answer["export-preview"])
+
+
+async def test_a_pair_is_drawn_anew_only_with_newer_figures(client: httpx.AsyncClient) -> None:
+    chosen = {"pairs-pair.value": "BTCUSDT/ETHUSDT", "pairs-window.value": "1min", "pairs-bars.value": "60"}
+    first = await call(client, "pairs-chart.figure", chosen, "pairs-pair.value")
+    assert [trace["name"] for trace in first["pairs-chart"]["figure"]["data"]][-2:] == ["Spread", "z-score"]
+    symbols = first["pairs-map"]["figure"]["data"][0]["x"]
+    assert (len(symbols), symbols) == (6, sorted(symbols))
+    assert "BTCUSDT/ETHUSDT" in str(first["pairs-list"])
+    again = await call(
+        client,
+        "pairs-chart.figure",
+        chosen | {"pairs-drawn.data": first["pairs-drawn"]["data"]},
+        "pairs-refresh.n_intervals",
+    )
+    assert "pairs-chart" not in again
+    assert "Live" in str(again["pairs-badge"])

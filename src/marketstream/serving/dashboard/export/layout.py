@@ -66,7 +66,7 @@ def _form(order: Order, symbols: Sequence[str], windows: Sequence[str]) -> Compo
 
 
 def _download() -> Component:
-    words = [html.I(className="icon icon-download"), "Download"]
+    words: list[Any] = [html.I(className="icon icon-download"), "Download"]
     return html.A(words, id="export-download", className="primary", href="#", download="")
 
 
