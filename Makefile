@@ -13,7 +13,7 @@ PYTHON ?=
 ARGS ?=
 JOB ?= bars
 
-.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-long test-chaos test-crash bench bench-latency bench-ingest bench-streaming bench-storage bench-timescale bench-api bench-websocket lock
+.PHONY: help setup servers up down status logs clean-data demo submit check format test test-fast test-long test-chaos test-crash bench bench-latency bench-ingest bench-streaming bench-storage bench-timescale bench-api bench-websocket bench-screen lock
 
 help: ## Show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  \033[36m%-14s\033[0m %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -107,6 +107,9 @@ bench-websocket: setup ## Measure socket to 1,000 WebSocket clients at 1,000 tic
 
 bench-storage: setup ## Measure writes into the stores (ARGS="--catch-up 10000000": a writer that was away)
 	@$(BIN)/python benchmarks/storage.py $(ARGS)
+
+bench-screen: setup ## Keep the Market page open at 200 ticks/s; its memory and update times by fifths (ARGS="--minutes 30")
+	@$(BIN)/python benchmarks/screen.py $(ARGS)
 
 lock: setup ## Choose versions anew and write the lock files
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet uv

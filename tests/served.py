@@ -20,7 +20,7 @@ from marketstream.testing.samples import sample_bars
 from stores import TOPICS, Item, Log, empty_redis, environment, fresh_schema, topic_ids
 
 INTERVALS = (Interval.parse("1min"), Interval.parse("5min"))
-START_SECONDS = 40.0
+START_SECONDS = 120.0
 STOP_SECONDS = 20.0
 
 

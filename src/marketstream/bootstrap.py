@@ -325,9 +325,22 @@ def run_websocket(settings: Settings) -> None:
 
 def run_dashboard(settings: Settings) -> None:
     """Dash."""
+    from marketstream.analytics.parameters import IndicatorParameters
     from marketstream.serving.dashboard.main import run
+    from marketstream.serving.dashboard.sources import Sources
+    from marketstream.serving.exports import Exports
+    from marketstream.storage.timescale.reader import TimescaleReader
 
-    run(settings, build_access(settings, "dashboard"), build_market_data(settings))
+    sources = Sources(
+        market_data=build_market_data(settings),
+        usual_window=settings.intervals[0].name,
+        parameters=IndicatorParameters(**settings.indicators.model_dump()),
+        feed_data=build_feed_data(settings),
+        metrics=build_platform_metrics(settings),
+        dead_letters=build_dead_letter_desk(settings, read_seconds=5.0),
+        exports=Exports(TimescaleReader(settings.postgres, pool_size=2, statement_seconds=30.0)),
+    )
+    run(settings, build_access(settings, "dashboard"), sources)
 
 
 def run_replay(settings: Settings) -> None:

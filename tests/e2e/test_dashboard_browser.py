@@ -1,72 +1,19 @@
 """The Market page in a real browser, over the dashboard process, Redis and PostgreSQL: what a person sees and does."""
 
-import os
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
-from marketstream.settings import Settings
-from marketstream.testing.samples import sample_ticks
-from served import INTERVALS, StoredMarket, served, stored_market
+from served import INTERVALS, StoredMarket
+from stores import make_cancel
 
 pytestmark = [pytest.mark.servers, pytest.mark.browser]
 
-CHROMIUM = Path("/usr/bin/chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-FLAGS += ["--disable-sync", "--no-first-run"]
-MINUTE_US = 60_000_000
-PATIENCE_MS = 20_000  # a limit, no expectation: the machine may be busy
+PATIENCE_MS = 45_000  # a limit, no expectation: the machine may be busy
 CANDLES = "#chart .js-plotly-plot"
-
-
-@pytest.fixture(scope="module")
-def market(server_settings: Callable[..., Settings]) -> Iterator[StoredMarket]:
-    now_us = time.time_ns() // 1_000
-    with stored_market(server_settings) as stored:
-        for symbol, price in (("BTCUSDT", 65_000.0), ("ETHUSDT", 3_200.0)):
-            start_us = now_us - 180 * MINUTE_US
-            stored.add(list(sample_ticks(symbol, start_us=start_us, end_us=now_us, per_second=0.3, price=price)))
-        yield stored
-
-
-@pytest.fixture(scope="module")
-def address(market: StoredMarket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    log = tmp_path_factory.mktemp("dashboard") / "dashboard.log"
-    with served("dashboard", market.settings, market.settings.serving.dashboard_port, log) as served_at:
-        yield served_at
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists() and os.environ.get("MARKETSTREAM_REQUIRE_SERVERS") != "1":
-        pytest.skip(f"no browser at {CHROMIUM}")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """A page that fails the test for any console error, crash, failed request or request to another host."""
-    faults: list[str] = []
-    opened = browser.new_page(viewport={"width": 1280, "height": 820})
-    opened.set_default_timeout(PATIENCE_MS)
-    opened.on("console", lambda message: faults.append(message.text) if message.type in ("error", "warning") else None)
-    opened.on("pageerror", lambda error: faults.append(str(error)))
-    opened.on("requestfailed", lambda request: faults.append(f"{request.url} {request.failure}"))
-    opened.on(
-        "request",
-        lambda request: None if request.url.startswith((address, "data:", "blob:")) else faults.append(request.url),
-    )
-    yield opened
-    opened.close()
-    assert [fault for fault in faults if "ERR_ABORTED" not in fault] == []  # closing the page aborts what is under way
 
 
 def open_market(page: Page, address: str, query: str = "") -> None:
@@ -87,7 +34,7 @@ def test_it_shows_the_stored_bars(page: Page, address: str, market: StoredMarket
     assert len(shown["x"]) > 100
     assert set(shown["close"]) <= bars
     assert page.locator("#chart .boxes path, #chart .candlesticklayer path").count() == len(shown["x"])
-    expect(page.locator("#tape tbody tr")).to_have_count(40)
+    expect(page.locator("#tape-rows tr")).to_have_count(40)
     expect(page).to_have_title(f"{market.ticks['BTCUSDT'][-1].price:,.2f} BTCUSDT · marketstream")
 
 
@@ -117,15 +64,19 @@ def test_another_symbol_and_window_are_chosen_and_linked(page: Page, address: st
     price = f"{market.ticks['ETHUSDT'][-1].price:,.2f}"
     expect(page.locator("#last-price")).to_have_text(price, timeout=PATIENCE_MS)
     page.locator("#window").get_by_text("5min").click()
-    page.wait_for_url("**/?symbol=ETHUSDT&window=5min&range=4h")
+    page.wait_for_url("**/?symbol=ETHUSDT&window=5min&range=4h&show=**")
     page.wait_for_function(
-        f"() => {{ const x = document.querySelector('{CANDLES}').data[0].x; "
+        f"() => {{ const x = document.querySelector('{CANDLES}')?.data?.[0]?.x ?? []; "
         "return Date.parse(x[1]) - Date.parse(x[0]) === 300000 }"
     )
     page.reload()
     expect(page.locator("#last-price")).to_have_text(price, timeout=PATIENCE_MS)
     page.go_back()
     page.wait_for_url("**window=1min**")
+    page.wait_for_function(
+        f"() => {{ const x = document.querySelector('{CANDLES}')?.data?.[0]?.x ?? []; "
+        "return Date.parse(x[1]) - Date.parse(x[0]) === 60000 }"
+    )
 
 
 def test_a_zoom_survives_the_refresh_and_prices_fit_what_is_in_view(page: Page, address: str) -> None:
@@ -176,11 +127,11 @@ def test_a_wrong_link_is_explained(page: Page, address: str) -> None:
 def test_the_keyboard_reaches_everything(page: Page, address: str) -> None:
     open_market(page, address)
     reached = []
-    for _ in range(6):
+    for _ in range(24):
         page.keyboard.press("Tab")
-        reached.append(page.evaluate("() => document.activeElement.closest('[id]').id"))
-    assert reached[:2] == ["skip", "symbol"]
-    assert {"scheme", "tape"} < set(reached), reached
+        reached.append(page.evaluate("() => document.activeElement.closest('[id]')?.id ?? ''"))
+    assert reached[0] == "skip"
+    assert {"to-market", "to-system", "period", "scheme", "symbol", "watch", "tape"} < set(reached), reached
 
 
 @pytest.mark.parametrize("width", [360, 768, 1280])
@@ -188,4 +139,49 @@ def test_nothing_overflows(page: Page, address: str, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 800})
     open_market(page, address)
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    assert page.evaluate("() => document.querySelector('.view').scrollWidth") <= width
     assert page.locator("#chart").bounding_box()["width"] > 0.5 * min(width, 1_000)  # type: ignore[index]  # it is visible
+
+
+def test_the_indicators_are_drawn_and_chosen(page: Page, address: str) -> None:
+    open_market(page, address, "?symbol=BTCUSDT&show=vwap,rsi")
+    page.wait_for_function(f"() => document.querySelector('{CANDLES}').data.some((trace) => trace.name === 'RSI')")
+    page.get_by_role("button", name="Indicators").click()
+    page.get_by_label("SMA 20", exact=True).check()
+    page.wait_for_url("**show=vwap,rsi,sma_20")
+    page.wait_for_function(f"() => document.querySelector('{CANDLES}').data.some((trace) => trace.name === 'SMA 20')")
+    values = page.evaluate(f"() => document.querySelector('{CANDLES}').data.find((t) => t.name === 'SMA 20').y")
+    closes = trace(page)["close"]
+    last = max(index for index, value in enumerate(values) if value is not None)  # a newer bar may have none yet
+    assert values[last] == pytest.approx(sum(closes[last - 19 : last + 1]) / 20)
+    expect(page.locator("#legend")).to_contain_text("SMA 20")
+
+
+def test_the_watchlist_shows_every_symbol_and_chooses_one(page: Page, address: str, market: StoredMarket) -> None:
+    open_market(page, address, "?symbol=BTCUSDT")
+    expect(page.locator("#watch .watched")).to_have_count(3)
+    row = page.locator("#watch .watched", has_text="ETHUSDT")
+    assert len(str(row.locator("polyline").get_attribute("points")).split()) > 10
+    row.click()
+    price = f"{market.ticks['ETHUSDT'][-1].price:,.2f}"
+    expect(page.locator("#last-price")).to_have_text(price, timeout=PATIENCE_MS)
+    expect(row).to_have_attribute("aria-current", "true")
+
+
+def test_a_cancelled_trade_is_struck_out(page: Page, address: str, market: StoredMarket) -> None:
+    open_market(page, address, "?symbol=ETHUSDT")
+    expect(page.locator("#tape-rows tr")).to_have_count(40)
+    tick = market.ticks["ETHUSDT"][-5]
+    market.write(make_cancel(tick))
+    struck = page.locator("#tape-rows tr.cancelled")
+    expect(struck).to_have_count(1, timeout=PATIENCE_MS)
+    assert struck.get_attribute("data-key") == f"{tick.provider}-{tick.trade_id}"
+
+
+def test_the_user_chooses_how_often_it_updates(page: Page, address: str) -> None:
+    open_market(page, address, "?symbol=BTCUSDT")
+    page.locator("#period").click()
+    page.get_by_role("option", name="Paused").click()
+    page.wait_for_url("**every=0")
+    page.reload()
+    expect(page.locator("#period")).to_have_value("Paused")

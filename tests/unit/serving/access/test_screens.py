@@ -10,7 +10,7 @@ from doors import Door, entry, token
 from marketstream.serving.access.keys import Wish
 from marketstream.serving.access.principal import Role
 from marketstream.serving.dashboard.app import create_app
-from marketstream.settings import Settings
+from marketstream.serving.dashboard.sources import Sources
 
 BASE = "http://screens.example:8050"
 PAGE = {"Accept": "text/html,*/*"}
@@ -19,7 +19,7 @@ DASH = ("/_dash-layout", "/_dash-dependencies", "/assets/market.css", "/nowhere"
 
 
 def client_of(world: Any, door: Door, base: str = BASE, **settings: Any) -> httpx.AsyncClient:
-    app = create_app(world.market_data, Settings(), door.access("dashboard", **settings))
+    app = create_app(Sources(market_data=world.market_data), door.access("dashboard", **settings))
     return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base)
 
 

@@ -1,5 +1,6 @@
 """The dashboard as its server sees it: the page, what it loads, and what its callbacks answer."""
 
+import ast
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 import httpx
 import pytest
 
+from dash_calls import call, visit
 from marketstream.serving.dashboard.app import create_app
-from marketstream.settings import Settings
+from marketstream.serving.dashboard.sources import Sources
 from stores import make_provider_bar
 
 
 def client_of(world: Any) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(create_app(world.market_data, Settings()))
+    transport = httpx.ASGITransport(create_app(Sources(market_data=world.market_data)))
     return httpx.AsyncClient(transport=transport, base_url="http://test")
 
 
@@ -23,33 +25,30 @@ async def client(world: Any) -> AsyncIterator[httpx.AsyncClient]:
         yield open_client
 
 
-async def call(client: httpx.AsyncClient, output: str, values: dict[str, Any], changed: str) -> dict[str, Any]:
-    """Runs the callback whose outputs include `output`, as the browser does."""
-    callbacks = (await client.get("/_dash-dependencies")).json()
-    callback = next(c for c in callbacks if output in c["output"] and "@" not in c["output"])
-
-    def filled(names: list[dict[str, str]]) -> list[dict[str, Any]]:
-        return [{**name, "value": values.get(f"{name['id']}.{name['property']}")} for name in names]
-
-    names = callback["output"].strip(".").split("...")
-    outputs = [dict(zip(("id", "property"), name.rsplit(".", 1), strict=True)) for name in names]
-    body = {
-        "output": callback["output"],
-        "outputs": outputs,
-        "inputs": filled(callback["inputs"]),
-        "state": filled(callback["state"]),
-        "changedPropIds": [changed],
-    }
-    response = await client.post("/_dash-update-component", json=body)
-    assert response.status_code == 200, response.text
-    answer: dict[str, Any] = response.json()["response"]
-    return answer
-
-
 async def show(client: httpx.AsyncClient, drawn: Any = None, **values: Any) -> dict[str, Any]:
     selection = {"symbol.value": "BTCUSDT", "window.value": "1min", "span.value": "1h", "drawn.data": drawn}
+    selection |= {"show.value": ["vwap", "volume"]}
     named = {name.replace("_", "."): value for name, value in values.items()}
-    return await call(client, "chart.figure", selection | named, "refresh.n_intervals")
+    return await call(client, "chart.figure", selection | named, "market-refresh.n_intervals")
+
+
+def chosen(page: str) -> dict[str, Any]:
+    """The values of the Market page's controls."""
+    components = ast.literal_eval(page)
+    found: dict[str, Any] = {}
+
+    def walk(component: Any) -> None:
+        if isinstance(component, list):
+            for each in component:
+                walk(each)
+        elif isinstance(component, dict) and "props" in component:
+            props = component["props"]
+            if props.get("id") in ("symbol", "window", "span", "show"):
+                found[props["id"]] = props["value"]
+            walk(props.get("children"))
+
+    walk(components)
+    return found
 
 
 async def test_the_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
@@ -67,8 +66,11 @@ async def test_the_page_loads_nothing_from_elsewhere(client: httpx.AsyncClient) 
 
 async def test_the_layout_has_every_control(client: httpx.AsyncClient) -> None:
     layout = (await client.get("/_dash-layout")).text
-    for name in ("symbol", "window", "span", "scheme", "chart", "tape", "badge", "veil"):
+    for name in ("scheme", "period", "content", "to-market"):
         assert f'"id":"{name}"' in layout
+    page = await visit(client, "/")
+    for name in ("symbol", "window", "span", "show", "chart", "tape", "watch", "badge", "veil"):
+        assert f"'id': '{name}'" in page
 
 
 async def test_the_first_look_draws_and_the_next_patches(client: httpx.AsyncClient, world: Any) -> None:
@@ -78,7 +80,7 @@ async def test_the_first_look_draws_and_the_next_patches(client: httpx.AsyncClie
     second = await show(client, first["drawn"]["data"])
     assert "__dash_patch_update" in second["chart"]["figure"]
     assert second["drawn"] == first["drawn"]
-    assert second["title"]["data"].endswith("BTCUSDT · marketstream")
+    assert second["market-title"]["data"].endswith("BTCUSDT · marketstream")
 
 
 async def test_another_window_is_drawn_anew(client: httpx.AsyncClient) -> None:
@@ -113,28 +115,36 @@ async def test_another_symbol_is_not_shown_with_the_formers_chart(client: httpx.
 
 
 async def test_a_link_sets_the_controls(client: httpx.AsyncClient) -> None:
-    link = {"url.search": "?symbol=ibm&window=5min&range=1d"}
-    answer = await call(client, "symbol.value", link, "url.search")
-    assert answer["symbol"] == {"data": ["BTCUSDT", "IBM"], "value": "IBM"}
-    assert (answer["window"]["value"], answer["span"]["value"]) == ("5min", "1d")
-    assert answer["link-notice"]["children"] is None
+    page = await visit(client, "/", "?symbol=ibm&window=5min&range=1d&show=rsi")
+    assert chosen(page) == {"symbol": "IBM", "window": "5min", "span": "1d", "show": ["rsi"]}
 
 
 async def test_a_wrong_link_is_explained(client: httpx.AsyncClient) -> None:
-    answer = await call(client, "symbol.value", {"url.search": "?symbol=BTCUSD"}, "url.search")
-    assert answer["symbol"]["value"] == "BTCUSDT"
-    assert "Did you mean BTCUSDT?" in answer["link-notice"]["children"]
+    page = await visit(client, "/", "?symbol=BTCUSD")
+    assert chosen(page)["symbol"] == "BTCUSDT"
+    assert "Did you mean BTCUSDT?" in page
 
 
 async def test_a_window_that_only_a_provider_has_can_be_chosen_and_is_no_default(world: Any) -> None:
     world.history.add(make_provider_bar(world.bars[0].start_us, 5, symbol="IBM", interval="10s"))
     async with client_of(world) as client:
-        layout = (await client.get("/_dash-layout")).text
-        answer = await call(client, "symbol.value", {"url.search": ""}, "url.search")
-        linked = await call(client, "symbol.value", {"url.search": "?symbol=IBM&window=10s"}, "url.search")
-    assert '"10s"' in layout
-    assert answer["window"]["value"] == "1min"
-    assert (linked["window"]["value"], linked["link-notice"]["children"]) == ("10s", None)
+        assert chosen(await visit(client, "/"))["window"] == "1min"
+        linked = await visit(client, "/", "?symbol=IBM&window=10s")
+    assert chosen(linked)["window"] == "10s"
+    assert "not known here" not in linked
+
+
+async def test_a_page_that_is_not_there_names_those_that_are(client: httpx.AsyncClient) -> None:
+    page = await visit(client, "/nowhere")
+    assert "There is no such page" in page
+    assert "'href': '/'" in page
+
+
+async def test_pages_without_a_source_are_not_there(client: httpx.AsyncClient, world: Any) -> None:
+    layout = (await client.get("/_dash-layout")).text
+    assert '"to-market"' in layout
+    for name in ("signals", "export", "system"):
+        assert f'"to-{name}"' not in layout
 
 
 async def test_bars_without_vwap_and_trades_are_shown(client: httpx.AsyncClient, world: Any) -> None:

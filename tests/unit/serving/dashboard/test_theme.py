@@ -69,7 +69,7 @@ def test_up_and_down_are_told_apart_without_red_or_green(scheme: Scheme, loss: t
 
 
 def test_the_style_sheet_has_the_same_colours() -> None:
-    css = (Path(theme.__file__).parent / "assets" / "market.css").read_text()
+    css = (Path(theme.__file__).parent / "assets" / "base.css").read_text()
     blocks = dict(zip(("dark", "light"), re.findall(r":root[^{]*\{([^}]*)\}", css)[:2], strict=True))
     for scheme in SCHEMES:
         variables = dict(re.findall(r"--([a-z]+): (#[0-9a-f]{6})", blocks[scheme]))

@@ -1,11 +1,13 @@
 """One look at the market for one selection: what the figure, the summary and the tape are made of."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from marketstream.domain.errors import StoreUnavailableError
 from marketstream.domain.market import Bar, Tick
 from marketstream.serving.dashboard import numbers
-from marketstream.serving.dashboard.selection import Selection
+from marketstream.serving.dashboard.market.recent import RecentBars, Row
+from marketstream.serving.dashboard.market.selection import Selection
 from marketstream.serving.market_data import Answer, MarketData
 
 TAPE_LENGTH = 40
@@ -17,17 +19,23 @@ class Snapshot:
 
     Attributes:
         selection: For what.
-        bars: The bars in the span, oldest first.
+        rows: The bars in the span with their indicators, oldest first.
+        bars: The same bars, and where they came from.
         ticks: The newest trades, oldest first.
         decimals: Decimals that show the prices in full.
         latest: The newest trade that makes the price; None where no store knows one.
+        cancelled: Keys of those of the trades that were taken back.
+        generation: Of the bars.
     """
 
     selection: Selection
+    rows: Sequence[Row]
     bars: Answer[list[Bar]]
     ticks: Answer[list[Tick]]
     decimals: int
     latest: Tick | None = None
+    cancelled: frozenset[str] = frozenset()
+    generation: int = 0
 
     @property
     def last_price(self) -> float | None:
@@ -49,27 +57,42 @@ class Snapshot:
         first = self.bars.data[0].open
         return self.last_price - first, (self.last_price / first - 1) * 100
 
+    def value(self, name: str) -> float | None:
+        """An indicator's newest value; None where none is known."""
+        return next((row.values[name] for row in reversed(self.rows[-3:]) if name in row.values), None)
+
 
 def trade_key(tick: Tick) -> str:
     """Tells a symbol's trades apart."""
     return f"{tick.provider}-{tick.trade_id}"
 
 
-def read(market_data: MarketData, selection: Selection) -> Snapshot:
+def read(market_data: MarketData, recent: RecentBars, selection: Selection) -> Snapshot:
     """Reads the span's bars and the newest trades. The span ends with the newest bar, so that old days show as well.
 
     Raises:
         StoreUnavailableError: No store can answer.
     """
-    bars = market_data.bars(selection.symbol, selection.interval, limit=selection.max_bars)
+    found = recent.read(selection)
     ticks = market_data.ticks(selection.symbol, limit=TAPE_LENGTH)
-    if bars.data and selection.span_us is not None:
-        start_us = bars.data[-1].end_us - selection.span_us
-        bars.data[:] = [bar for bar in bars.data if bar.start_us >= start_us]
+    rows, bars = list(found.rows), found.answer
+    if rows and selection.span_us is not None:
+        start_us = rows[-1].bar.end_us - selection.span_us
+        rows = [row for row in rows if row.bar.start_us >= start_us]
+        bars.data[:] = [row.bar for row in rows]
     latest = _latest(market_data, selection.symbol)
     trades = [*ticks.data, latest] if latest else ticks.data
     shown = [tick.price for tick in trades] + [bar.close for bar in bars.data[-TAPE_LENGTH:]]
-    return Snapshot(selection, bars, ticks, numbers.price_decimals(shown), latest)
+    return Snapshot(
+        selection=selection,
+        rows=rows,
+        bars=bars,
+        ticks=ticks,
+        decimals=numbers.price_decimals(shown),
+        latest=latest,
+        cancelled=frozenset(map(trade_key, market_data.cancelled(ticks.data) or ())),
+        generation=found.generation,
+    )
 
 
 def _latest(market_data: MarketData, symbol: str) -> Tick | None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from marketstream.analytics.parameters import IndicatorParameters
 from marketstream.domain.errors import StoreUnavailableError
-from marketstream.serving.dashboard import panels
-from marketstream.serving.dashboard.snapshot import TAPE_LENGTH, Snapshot, trade_key
+from marketstream.domain.indicators import Indicators
+from marketstream.serving.dashboard.market import panels
+from marketstream.serving.dashboard.market.snapshot import TAPE_LENGTH, Snapshot, trade_key
 from stores import make_cancel
 
 Look = Callable[..., Snapshot]
@@ -47,7 +49,7 @@ def test_a_symbol_without_bars_has_no_summary(look: Look) -> None:
     snapshot = look("IBM")
     assert panels.summary(snapshot) == []
     assert words(panels.badge(snapshot)) == "No trades yet"
-    assert "No trades yet" in words(panels.tape(snapshot))
+    assert panels.tape(snapshot) == {"fresh": True, "rows": [], "cancelled": []}
     assert "No 1min bars of IBM yet" in words(panels.empty(snapshot.selection))
     assert panels.origin(snapshot) == "All times are UTC."
 
@@ -59,24 +61,45 @@ def test_the_badge_tells_fresh_from_stale(look: Look, world: Any) -> None:
 
 
 def test_the_tape_is_newest_first_with_the_direction_of_each_move(look: Look, world: Any) -> None:
-    snapshot = look()
-    table = panels.tape(snapshot)[0]
-    rows = table.children[1].children
+    told = panels.tape(look())
     ticks = world.ticks[-TAPE_LENGTH:]
-    assert len(rows) == TAPE_LENGTH
-    for row, tick, before in zip(rows, ticks[:0:-1], ticks[-2::-1], strict=False):
+    assert told["fresh"]
+    assert len(told["rows"]) == TAPE_LENGTH
+    for row, tick, before in zip(told["rows"], ticks[:0:-1], ticks[-2::-1], strict=False):
         direction = "up" if tick.price > before.price else "down" if tick.price < before.price else "flat"
-        assert row.children[1].className == direction
-        assert f"{tick.price:,.2f}" in words(row)
-        assert row.className == ""
+        assert (row["moved"], row["price"]) == (direction, f"{tick.price:,.2f}")
 
 
-def test_the_tape_marks_the_trades_since_the_last_look(look: Look) -> None:
+def test_only_trades_since_the_last_look_are_told(look: Look) -> None:
     snapshot = look()
     seen = trade_key(snapshot.ticks.data[-4])
-    rows = panels.tape(snapshot, seen)[0].children[1].children
-    assert [row.className for row in rows] == ["new"] * 3 + [""] * (TAPE_LENGTH - 3)
-    assert {row.className for row in panels.tape(snapshot, "gone")[0].children[1].children} == {""}
+    told = panels.tape(snapshot, seen)
+    assert not told["fresh"]
+    assert [row["key"] for row in told["rows"]] == [trade_key(tick) for tick in snapshot.ticks.data[:-4:-1]]
+    assert panels.tape(snapshot, "gone")["fresh"]
+
+
+def test_cancelled_trades_are_named(look: Look, world: Any) -> None:
+    world.history.add(make_cancel(world.ticks[-2]))
+    assert panels.tape(look())["cancelled"] == [trade_key(world.ticks[-2])]
+
+
+def test_the_legend_has_the_newest_values(look: Look, world: Any) -> None:
+    bar, values = world.bars[-1], {"sma_20": 101.25, "bollinger_lower": 99.5, "bollinger_upper": 103.75}
+    for store in (world.history, world.cache):
+        store.add(Indicators.of(bar, values))
+    snapshot = look(show=("vwap", "bollinger", "sma_20", "ema_12", "rsi"))
+    text = words(panels.legend(snapshot, IndicatorParameters()))
+    assert f"VWAP of the bar {bar.vwap:,.2f}" in text
+    assert "Bollinger 20, 2 99.50 … 103.75 SMA 20 101.25 EMA 12 –" in text  # noqa: RUF001  # an en dash for nothing
+
+
+def test_bars_without_indicators_are_explained(look: Look) -> None:
+    assert "No indicators of these bars are stored." in panels.origin(bare(look()))
+
+
+def bare(snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, rows=[replace(row, indicators=None) for row in snapshot.rows])
 
 
 def test_a_trade_that_was_taken_back_is_not_the_price(look: Look, world: Any) -> None:
