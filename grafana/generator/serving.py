@@ -138,10 +138,22 @@ _WEBSOCKET = Row(
         ),
     ],
 )
+_GRAPHQL = Row(
+    "GraphQL",
+    [
+        lines("Subscribers", "short", "connections", prom("sum(marketstream_graphql_connections)", "connections")),
+        lines(
+            "Documents that asked too much",
+            "cps",
+            "a second",
+            prom("sum by (what) (rate(marketstream_graphql_refused_total[$__rate_interval]))", "{{what}}"),
+        ),
+    ],
+)
 BOARD = Board(
     "Serving",
-    "REST's requests, errors and times, the cache, and WebSocket clients.",
-    [_NOW, _REST, _WEBSOCKET],
+    "REST's requests, errors and times, the cache, and clients of WebSocket and GraphQL.",
+    [_NOW, _REST, _WEBSOCKET, _GRAPHQL],
     [
         of_prometheus("route", "Route", "marketstream_requests_total", "route"),
         of_prometheus("channel", "Channel", "marketstream_websocket_updates_total", "channel"),

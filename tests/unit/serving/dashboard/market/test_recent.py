@@ -93,5 +93,5 @@ def test_while_the_database_is_away_the_newest_bar_is_shown_and_then_everything_
     world.history.available = True
     fresh = RecentBars(world.market_data)  # the store is left alone for a second after it failed
     clock.advance(2)
-    world.market_data._history._resume_at = 0.0  # that second is over
+    world.market_data.history._resume_at = 0.0  # that second is over
     assert len(recent.read(SELECTION).rows) == len(fresh.read(SELECTION).rows) == 60
