@@ -59,6 +59,7 @@ def test_an_exception_carries_its_traceback(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_library_s_line_has_the_same_form(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("DEBUG", "json")
+    logging.getLogger("uvicorn.error").setLevel(logging.NOTSET)  # a server in this process may have made it quieter
     logging.getLogger("uvicorn.error").info("started on %d", 8000)
     logging.getLogger("noisy.library").debug("not ours")
     (line,) = map(json.loads, capsys.readouterr().err.splitlines())

@@ -46,7 +46,8 @@ def test_each_kind_is_timed_from_the_receipt_of_its_newest_trade() -> None:
     for kind, seconds in zip(kinds, (0.04, 0.25, 11.0, 0.5, 1.25), strict=True):
         count, total = told("received_to_kafka_seconds", kind=kind)
         assert count - before[kind][0] == 1, kind
-        assert abs(total - before[kind][1] - seconds) < 1e-6, kind
+        # Within a millisecond, since the sum may hold other tests' made-up centuries.
+        assert abs(total - before[kind][1] - seconds) < 1e-3, kind
 
 
 def test_what_is_stored_is_timed_from_kafka_and_a_clock_ahead_gives_nothing_negative() -> None:
