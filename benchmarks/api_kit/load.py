@@ -41,7 +41,7 @@ def offer(host: str, port: int, requests: Sequence[bytes], rate: float, connecti
 
 def request(path: str, headers: str = "") -> bytes:
     """A GET as it goes over the wire."""
-    return f"GET {path} HTTP/1.1\r\nHost: benchmark\r\n{headers}\r\n".encode()
+    return f"GET {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n".encode()
 
 
 class _Run:
