@@ -146,7 +146,7 @@ def main() -> None:
     parser.add_argument("--deaf", type=int, default=0, help="further clients that read nothing")
     parser.add_argument("--conflate", type=int, default=0, help="ms, for every client")
     parser.add_argument("--gather-ms", type=float, default=2.0)
-    parser.add_argument("--warm-up", type=float, default=5)
+    parser.add_argument("--warm-up", type=float, default=45, help="seconds; the broker is slow until compiled")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--json", type=Path, help="also write the figures here")
     options = parser.parse_args()
