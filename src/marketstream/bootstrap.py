@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from marketstream.producers.past_trades import PastTrades
     from marketstream.producers.whole_bars import WholeBars
     from marketstream.serving.access.access import Access, Part
-    from marketstream.serving.exports import Exports
     from marketstream.serving.feed_data import FeedData
     from marketstream.serving.market_data import MarketData
     from marketstream.serving.platform_metrics import PlatformMetrics
@@ -110,14 +109,6 @@ def build_feed_data(settings: Settings) -> "FeedData":
 
     configured = [name for name in settings.providers if name != "auto"]  # which stands for whichever can be reached
     return FeedData(TimescaleFeedReader(settings.postgres), providers=configured)
-
-
-def build_exports(settings: Settings) -> "Exports":
-    """Whole datasets, over connections of their own. Nothing connects before the first download."""
-    from marketstream.serving.exports import Exports
-    from marketstream.storage.timescale.reader import TimescaleReader
-
-    return Exports(TimescaleReader(settings.postgres, pool_size=2, statement_seconds=30.0))
 
 
 def build_platform_metrics(settings: Settings) -> "PlatformMetrics":
@@ -307,14 +298,16 @@ def run_api(settings: Settings) -> None:
     from marketstream.analytics.parameters import IndicatorParameters
     from marketstream.serving.api.app import Extras
     from marketstream.serving.api.main import run
+    from marketstream.serving.exports import Exports
     from marketstream.serving.graphql.build import build_services
     from marketstream.storage.redis.latest import RedisLatestReader
+    from marketstream.storage.timescale.reader import TimescaleReader
 
     market_data = build_market_data(settings, RedisLatestReader(settings.redis))
     feed_data, metrics = build_feed_data(settings), build_platform_metrics(settings)
     extras = Extras(
         dead_letters=build_dead_letter_desk(settings, read_seconds=5.0),
-        exports=build_exports(settings),
+        exports=Exports(TimescaleReader(settings.postgres, pool_size=2, statement_seconds=30.0)),
         metrics=metrics,
         indicator_names=IndicatorParameters(**settings.indicators.model_dump()).names,
         cors_origins=settings.serving.cors_origins,
@@ -335,6 +328,8 @@ def run_dashboard(settings: Settings) -> None:
     from marketstream.analytics.parameters import IndicatorParameters
     from marketstream.serving.dashboard.main import run
     from marketstream.serving.dashboard.sources import Sources
+    from marketstream.serving.exports import Exports
+    from marketstream.storage.timescale.reader import TimescaleReader
 
     sources = Sources(
         market_data=build_market_data(settings),
@@ -343,7 +338,7 @@ def run_dashboard(settings: Settings) -> None:
         feed_data=build_feed_data(settings),
         metrics=build_platform_metrics(settings),
         dead_letters=build_dead_letter_desk(settings, read_seconds=5.0),
-        exports=build_exports(settings),
+        exports=Exports(TimescaleReader(settings.postgres, pool_size=2, statement_seconds=30.0)),
     )
     run(settings, build_access(settings, "dashboard"), sources)
 

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property, partial
 from typing import Any
 
 import httpx
@@ -24,16 +23,10 @@ class Scraper:
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = tuple(addresses)
 
-    @cached_property
-    def _client(self) -> httpx.Client:
-        """One for all, since making one reads every certificate; it keeps no connection that might have been closed."""
-        return httpx.Client(timeout=_WAIT_SECONDS, limits=httpx.Limits(max_keepalive_connections=0))
-
     def __call__(self) -> Scraped:
         """What they say, and who does not answer."""
-        page = partial(_page, self._client)
         with ThreadPoolExecutor(max_workers=len(self._addresses)) as pool:
-            said = dict(zip(self._addresses, pool.map(page, self._addresses), strict=True))
+            said = dict(zip(self._addresses, pool.map(_page, self._addresses), strict=True))
         return Scraped(
             texts=[text for text in said.values() if text is not None],
             missing=[address for address, text in said.items() if text is None],
@@ -52,9 +45,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def _page(client: httpx.Client, address: str) -> str | None:
+def _page(address: str) -> str | None:
     try:
-        answer = client.get(address)
+        answer = httpx.get(address, timeout=_WAIT_SECONDS)
     except httpx.HTTPError:
         return None
     return answer.text if answer.status_code == httpx.codes.OK else None

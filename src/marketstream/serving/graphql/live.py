@@ -18,7 +18,7 @@ from marketstream.serving.api.problems import Problem
 from marketstream.serving.graphql.feed import Event, Feed
 from marketstream.serving.market_data import MarketData
 from marketstream.serving.websocket.hub import Hub
-from marketstream.serving.websocket.protocol import RequestError
+from marketstream.serving.websocket.protocol import Close, RequestError
 from marketstream.serving.websocket.session import Session, Wish
 from marketstream.serving.websocket.snapshots import Loader
 from marketstream.serving.websocket.updates import EVENTS, Channel, Decoder, Update
@@ -210,7 +210,11 @@ class LiveUpdates:
     async def _sweep(self, hub: Hub) -> None:
         """Ends what is read too slowly for too long."""
         loop = asyncio.get_running_loop()
+        seconds = self._bounds.shed_after_seconds
         while True:
             for session in list(hub.sessions.values()):
-                session.shed_if_slow(loop.time())
+                link, behind = session.link, session.behind_since
+                if link is not None and behind is not None and loop.time() - behind > seconds:
+                    text = f"you read too slowly: updates have waited for over {seconds:g} s"
+                    link.finish(Close.SLOW_CONSUMER, text, queued=session.queued, **session.left_out())
             await asyncio.sleep(_SWEEP_SECONDS)

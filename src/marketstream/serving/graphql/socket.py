@@ -20,7 +20,7 @@ from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 from strawberry.subscriptions.protocols.graphql_transport_ws.handlers import BaseGraphQLTransportWSHandler
 from strawberry.subscriptions.protocols.graphql_transport_ws.types import Message, SubscribeMessage
 
-from marketstream.domain.errors import AccessDeniedError
+from marketstream.domain.errors import AccessDeniedError, Denial
 from marketstream.observability import metrics
 from marketstream.serving.access.access import Access, credential_of
 from marketstream.serving.access.keys import id_of
@@ -33,7 +33,7 @@ from marketstream.serving.graphql.context import Context, Services
 from marketstream.serving.graphql.errors import body_of, too_many
 from marketstream.serving.graphql.schema import GuardedSchema
 from marketstream.serving.websocket.limits import Admission
-from marketstream.serving.websocket.protocol import CLOSE_CODES, Close, RequestError, why_denied
+from marketstream.serving.websocket.protocol import CLOSE_CODES, Close, RequestError
 
 _WATCH_SECONDS = 0.5
 _LONGEST_ID = 64
@@ -41,6 +41,13 @@ _INVALID = 4_400
 _TOO_MANY = 4_429
 _UNAUTHENTICATED = 4_401
 _SUBPROTOCOL = 4_406
+_DENIALS = {
+    Denial.EXPIRED: Close.CREDENTIAL_EXPIRED,
+    Denial.REVOKED: Close.CREDENTIAL_REVOKED,
+    Denial.ROLE: Close.DENIED,
+    Denial.SCOPE: Close.DENIED,
+    Denial.UNCHECKED: Close.TRY_AGAIN,
+}
 
 
 class _Payload(BaseModel):
@@ -130,7 +137,8 @@ class _View:
         try:
             await self._sockets.admit(self._handler, context)
         except AccessDeniedError as error:
-            await self._connection.close(CLOSE_CODES[why_denied(error)], str(error))
+            why = _DENIALS.get(error.denial, Close.UNAUTHENTICATED)
+            await self._connection.close(CLOSE_CODES[why], str(error))
             raise ConnectionRejectionError from None
         except BadCredentialsError as error:
             await self._connection.close(_UNAUTHENTICATED, str(error))
@@ -247,7 +255,7 @@ class Sockets:
             return None
         error = self.access.ended(handler.key_id) if handler.key_id else None
         if error is not None:
-            return why_denied(error)
+            return _DENIALS.get(error.denial, Close.UNAUTHENTICATED)
         expires_us = principal.expires_us
         if expires_us is not None and expires_us <= self.services.readers.market_data.now_us():
             return Close.CREDENTIAL_EXPIRED

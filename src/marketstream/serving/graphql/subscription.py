@@ -12,10 +12,10 @@ from marketstream.serving.graphql import market_types as market
 from marketstream.serving.graphql.context import Info
 from marketstream.serving.graphql.live import Listening
 from marketstream.serving.graphql.rows import Rows
-from marketstream.serving.websocket.protocol import LONGEST_CONFLATION_MS
 from marketstream.serving.websocket.session import Wish
 from marketstream.serving.websocket.updates import Channel
 
+_LONGEST_CONFLATION_MS = 60_000
 _MOST_WINDOWS = 50
 
 Symbols = Annotated[list[str], strawberry.argument(description="In any case; an unknown one refuses them all")]
@@ -23,7 +23,7 @@ Windows = Annotated[list[str] | None, strawberry.argument(description="Bar lengt
 Conflate = Annotated[
     int,
     strawberry.argument(
-        description=f"At most the newest of each every so many ms, up to {LONGEST_CONFLATION_MS}; 0: every update"
+        description=f"At most the newest of each every so many ms, up to {_LONGEST_CONFLATION_MS}; 0: every update"
     ),
 ]
 Snapshot = Annotated[
@@ -68,14 +68,17 @@ class Subscription:
     """The root."""
 
     @strawberry.subscription(description="Every trade", graphql_type=TickEvent)
-    def ticks(
+    async def ticks(
         self, info: Info, symbols: Symbols, conflate_ms: Conflate = 0, snapshot: Snapshot = True
     ) -> AsyncGenerator[Any, None]:
         """As the WebSocket's `ticks`."""
-        return _events(info, Channel.TICKS, symbols, (conflate_ms, None), snapshot=snapshot)
+        wish = _wish(conflate_ms, None)
+        async with aclosing(_events(info, Channel.TICKS, symbols, wish, snapshot=snapshot)) as events:
+            async for event in events:
+                yield event
 
     @strawberry.subscription(description="Every change of a bar, and every final bar", graphql_type=BarEvent)
-    def bars(
+    async def bars(
         self,
         info: Info,
         symbols: Symbols,
@@ -84,10 +87,13 @@ class Subscription:
         snapshot: Snapshot = True,
     ) -> AsyncGenerator[Any, None]:
         """As the WebSocket's `bars`."""
-        return _events(info, Channel.BARS, symbols, (conflate_ms, windows), snapshot=snapshot)
+        wish = _wish(conflate_ms, windows)
+        async with aclosing(_events(info, Channel.BARS, symbols, wish, snapshot=snapshot)) as events:
+            async for event in events:
+                yield event
 
     @strawberry.subscription(description="The indicators of every bar that changes", graphql_type=IndicatorEvent)
-    def indicators(
+    async def indicators(
         self,
         info: Info,
         symbols: Symbols,
@@ -96,17 +102,20 @@ class Subscription:
         snapshot: Snapshot = True,
     ) -> AsyncGenerator[Any, None]:
         """As the WebSocket's `indicators`."""
-        return _events(info, Channel.INDICATORS, symbols, (conflate_ms, windows), snapshot=snapshot)
+        wish = _wish(conflate_ms, windows)
+        async with aclosing(_events(info, Channel.INDICATORS, symbols, wish, snapshot=snapshot)) as events:
+            async for event in events:
+                yield event
 
 
 async def _events(
-    info: Info, channel: Channel, symbols: Sequence[str], wanted_as: tuple[int, Sequence[str] | None], *, snapshot: bool
+    info: Info, channel: Channel, symbols: Sequence[str], wish: Wish, *, snapshot: bool
 ) -> AsyncGenerator[dict[str, Any], None]:
     principal = info.context.principal
     wanted = Listening(
         channel=channel,
         symbols=list(dict.fromkeys(symbol.strip().upper() for symbol in symbols)),
-        wish=_wish(*wanted_as),
+        wish=wish,
         snapshot=snapshot,
         principal="open" if principal is None else principal.name,
     )
@@ -117,8 +126,8 @@ async def _events(
 
 
 def _wish(conflate_ms: int, windows: Sequence[str] | None) -> Wish:
-    if not 0 <= conflate_ms <= LONGEST_CONFLATION_MS:
-        raise invalid_parameter("conflateMs", f"{conflate_ms} is not within 0 and {LONGEST_CONFLATION_MS:,}")
+    if not 0 <= conflate_ms <= _LONGEST_CONFLATION_MS:
+        raise invalid_parameter("conflateMs", f"{conflate_ms} is not within 0 and {_LONGEST_CONFLATION_MS:,}")
     if windows is None:
         return Wish(conflate_ms)
     if not 0 < len(windows) <= _MOST_WINDOWS:

@@ -7,7 +7,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from marketstream.domain.errors import AccessDeniedError
+from marketstream.domain.errors import AccessDeniedError, Denial
 from marketstream.observability import metrics
 from marketstream.observability.logs import get_logger
 from marketstream.serving.access.limits import TooManyRequestsError
@@ -27,7 +27,6 @@ from marketstream.serving.websocket.protocol import (
     error_message,
     message,
     parse,
-    why_denied,
 )
 from marketstream.serving.websocket.session import Session
 
@@ -35,6 +34,14 @@ if TYPE_CHECKING:
     from marketstream.serving.websocket.service import Service
 
 _TEXT_FRAME = 0x81  # RFC 6455, section 5.2: final, opcode 1
+
+_DENIALS = {
+    Denial.EXPIRED: Close.CREDENTIAL_EXPIRED,
+    Denial.REVOKED: Close.CREDENTIAL_REVOKED,
+    Denial.ROLE: Close.DENIED,
+    Denial.SCOPE: Close.DENIED,
+    Denial.UNCHECKED: Close.TRY_AGAIN,
+}
 
 _log = get_logger("websocket")
 
@@ -168,6 +175,11 @@ class Conversation:
             client.finish(why_denied(error), str(error))
         except TooManyRequestsError as error:
             client.finish(Close.TRY_AGAIN, str(error), retry_after_seconds=error.retry_after_seconds)
+
+
+def why_denied(error: AccessDeniedError) -> Close:
+    """Why a connection ends whose client may not listen, or not any more."""
+    return _DENIALS.get(error.denial, Close.UNAUTHENTICATED)
 
 
 def text_frame(payload: bytes) -> bytes:

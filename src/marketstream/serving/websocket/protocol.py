@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from marketstream.domain.errors import AccessDeniedError, Denial, MarketstreamError
+from marketstream.domain.errors import MarketstreamError
 from marketstream.domain.interval import Interval
 from marketstream.serving.websocket.book import KEPT
 from marketstream.serving.websocket.updates import Channel, Update
 
 WILDCARD = "*"
-LONGEST_CONFLATION_MS = 60_000
+_LONGEST_CONFLATION_MS = 60_000
 _LONGEST_NAME = 64
 
 
@@ -63,18 +63,6 @@ CLOSE_CODES: dict[Close, int] = {
     Close.AUTH_TIMEOUT: 4408,
     Close.RESUMED_ELSEWHERE: 4409,
 }
-_DENIALS = {
-    Denial.EXPIRED: Close.CREDENTIAL_EXPIRED,
-    Denial.REVOKED: Close.CREDENTIAL_REVOKED,
-    Denial.ROLE: Close.DENIED,
-    Denial.SCOPE: Close.DENIED,
-    Denial.UNCHECKED: Close.TRY_AGAIN,
-}
-
-
-def why_denied(error: AccessDeniedError) -> Close:
-    """Why a connection ends whose client may not listen, or not any more."""
-    return _DENIALS.get(error.denial, Close.UNAUTHENTICATED)
 
 
 class RequestError(MarketstreamError):
@@ -129,7 +117,7 @@ class Subscribe(_Named):
 
     type: Literal["subscribe"]
     intervals: list[Annotated[str, Field(max_length=_LONGEST_NAME)]] | None = Field(default=None, max_length=50)
-    conflate_ms: int = Field(default=0, ge=0, le=LONGEST_CONFLATION_MS)
+    conflate_ms: int = Field(default=0, ge=0, le=_LONGEST_CONFLATION_MS)
     snapshot: bool = True
     history: int = Field(default=1, ge=1, le=KEPT)
 

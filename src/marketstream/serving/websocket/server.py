@@ -20,9 +20,9 @@ from marketstream.domain.errors import ConfigurationError
 from marketstream.serving.access.access import check_local, check_same_site, credential_of
 from marketstream.serving.access.middleware import REFUSALS, address_of
 from marketstream.serving.access.refusals import refusal
-from marketstream.serving.websocket.client import Client, Conversation
+from marketstream.serving.websocket.client import Client, Conversation, why_denied
 from marketstream.serving.websocket.hub import Hub
-from marketstream.serving.websocket.protocol import Close, RequestError, message, why_denied
+from marketstream.serving.websocket.protocol import Close, RequestError, message
 from marketstream.serving.websocket.service import Service
 from marketstream.settings import ServingSettings
 
@@ -165,9 +165,12 @@ class WebSocketServer:
     def _sweep(self, now: float) -> None:
         settings = self._service.settings
         for session in list(self._hub.sessions.values()):
-            shed = session.shed_if_slow(now)
-            if shed is not None:
-                session.detach(shed)
+            link, behind = session.link, session.behind_since
+            if link is not None and behind is not None and now - behind > settings.shed_after_seconds:
+                seconds = settings.shed_after_seconds
+                text = f"you read too slowly: updates have waited for over {seconds:g} s"
+                link.finish(Close.SLOW_CONSUMER, text, seq=session.seq, queued=session.queued, **session.left_out())
+                session.detach(link)
             elif session.detached_at is not None and now - session.detached_at > settings.resume_seconds:
                 self._hub.drop(session)
         now_us = self._service.clock.now_us()

@@ -168,15 +168,6 @@ class Session:
             self.detached_at = self._loop.time()
             self.flush()
 
-    def shed_if_slow(self, now: float) -> Link | None:
-        """Ends the connection where its updates have waited for too long; returns it then."""
-        link, behind, seconds = self._link, self.behind_since, self._settings.shed_after_seconds
-        if link is None or behind is None or now - behind <= seconds:
-            return None
-        text = f"you read too slowly: updates have waited for over {seconds:g} s"
-        link.finish(Close.SLOW_CONSUMER, text, seq=self.seq, queued=self.queued, **self.left_out())
-        return link
-
     def knows(self, seq: int) -> bool:
         """Whether everything after this number can be sent again."""
         return self._replay.evicted_through <= seq <= self.seq
